@@ -1,0 +1,131 @@
+package wire
+
+// OffsetForm says how much of its offset a MESSAGE carries.
+type OffsetForm uint8
+
+// The forms. A device knows the position by counting; the low byte only checks
+// the count, the full offset stands in replays [W-6.2].
+const (
+	OffsetNone OffsetForm = iota
+	OffsetLow             // the low byte
+	OffsetFull            // all of it
+	OffsetTLVs            // all of it, and a TLV block before the payload
+)
+
+// Message is a delivery [W-6.1].
+type Message struct {
+	Topic   TopicID // used if Name is nil
+	Name    []byte  // aliases the frame after parsing, as TLVs and Payload do
+	Origin  uint32  // origin index told in STREAM; 0: the topic's main origin
+	Form    OffsetForm
+	Offset  uint64 // with OffsetLow only the low byte counts
+	TLVs    []byte // with OffsetTLVs
+	Payload []byte
+}
+
+// Type is the frame's type with its flags.
+func (m Message) Type() Type {
+	t := TypeMessage | Type(m.Form)<<2
+	if m.Name != nil {
+		t |= MessageNamed
+	}
+	if m.Origin != 0 {
+		t |= MessageOrigin
+	}
+	return t
+}
+
+// head is the length of the body before the payload.
+func (m *Message) head() int {
+	n := 0
+	if m.Name != nil {
+		n = strLen(len(m.Name))
+	} else {
+		n = VarintLen(uint64(m.Topic))
+	}
+	if m.Origin != 0 {
+		n += VarintLen(uint64(m.Origin))
+	}
+	switch m.Form {
+	case OffsetNone:
+	case OffsetLow:
+		n++
+	case OffsetFull:
+		n += VarintLen(m.Offset)
+	case OffsetTLVs:
+		n += VarintLen(m.Offset) + strLen(len(m.TLVs))
+	}
+	return n
+}
+
+// Len is the length of the frame.
+func (m Message) Len() int { return frameLen(m.head() + len(m.Payload)) }
+
+// Append appends the frame. The payload is its last len(m.Payload) bytes.
+func (m Message) Append(dst []byte) []byte {
+	dst = appendHeader(dst, m.Type(), m.head()+len(m.Payload))
+	if m.Name != nil {
+		dst = appendStr(dst, m.Name)
+	} else {
+		dst = AppendVarint(dst, uint64(m.Topic))
+	}
+	if m.Origin != 0 {
+		dst = AppendVarint(dst, uint64(m.Origin))
+	}
+	switch m.Form {
+	case OffsetNone:
+	case OffsetLow:
+		dst = append(dst, byte(m.Offset))
+	case OffsetFull:
+		dst = AppendVarint(dst, m.Offset)
+	case OffsetTLVs:
+		dst = appendStr(AppendVarint(dst, m.Offset), m.TLVs)
+	}
+	return append(dst, m.Payload...)
+}
+
+// ParseMessage reads the body of a MESSAGE.
+func ParseMessage(t Type, body []byte) (Message, error) {
+	m := Message{Form: OffsetForm(t & messageOffsetMask >> 2)}
+	if t&^messageOffsetMask == TypeMessage && len(body) > 1 && body[0] < 0x80 && m.Form < OffsetFull {
+		// The usual delivery: a small id, the main origin, at most a check byte.
+		m.Topic, m.Payload = TopicID(body[0]), body[1:]
+		if m.Form == OffsetLow {
+			m.Offset, m.Payload = uint64(body[1]), body[2:]
+		}
+		return m, nil
+	}
+	return parseMessageSlow(t, body)
+}
+
+func parseMessageSlow(t Type, body []byte) (Message, error) {
+	f := fields{t: t, b: body}
+	m := Message{Form: OffsetForm(t & messageOffsetMask >> 2)}
+	if t&MessageNamed != 0 {
+		m.Name = f.str("name")
+	} else {
+		m.Topic = TopicID(f.u32v("id"))
+	}
+	if t&MessageOrigin != 0 {
+		if m.Origin = f.u32v("origin"); m.Origin == 0 {
+			f.fail(CodeMalformed, "origin is 0")
+		}
+	}
+	switch m.Form {
+	case OffsetNone:
+	case OffsetLow:
+		m.Offset = uint64(f.u8("offset"))
+	case OffsetFull:
+		m.Offset = f.varint("offset")
+	case OffsetTLVs:
+		m.Offset, m.TLVs = f.varint("offset"), f.bytes("TLVs")
+		if f.err == nil {
+			f.err = checkTLVs(t, m.TLVs)
+		}
+	}
+	if f.err != nil {
+		return Message{}, f.err
+	}
+	m.Payload = f.b
+	return m, nil
+}

@@ -1,0 +1,39 @@
+package wire
+
+// TLVs stand at the end of a control frame's body, or in a block of their own
+// before the payload of PUBLISH and MESSAGE: key varint, then a length and that
+// many bytes. An odd key may be ignored, an even one must be understood [W-2.5].
+// No key is defined yet, so a parser skips the odd and refuses the even ones.
+
+// AppendTLV appends one TLV.
+func AppendTLV(dst []byte, key uint64, value []byte) []byte {
+	return appendStr(AppendVarint(dst, key), value)
+}
+
+// NextTLV takes the first TLV from b; ok is false if b is not a whole one.
+func NextTLV(b []byte) (key uint64, value, rest []byte, ok bool) {
+	key, n := ConsumeVarint(b)
+	if n <= 0 {
+		return 0, nil, b, false
+	}
+	length, m := ConsumeVarint(b[n:])
+	if m <= 0 || length > uint64(len(b)-n-m) {
+		return 0, nil, b, false
+	}
+	v := b[n+m:]
+	return key, v[:length:length], v[length:], true
+}
+
+func checkTLVs(t Type, b []byte) error {
+	for len(b) > 0 {
+		key, _, rest, ok := NextTLV(b)
+		if !ok {
+			return &Error{CodeMalformed, t, "TLV is cut off"}
+		}
+		if key%2 == 0 {
+			return &Error{CodeUnknownType, t, "TLV with an even key must be understood"}
+		}
+		b = rest
+	}
+	return nil
+}
