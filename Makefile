@@ -1,0 +1,142 @@
+# Everything a developer or a machine runs starts here; `make` alone prints the list.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --warn-undefined-variables --no-builtin-rules --no-print-directory
+
+GO ?= go
+# Where benchmarks and fuzzing look, and how long: make bench BENCH=Fanout PKG=./gateway COUNT=10
+PKG ?= ./...
+BENCH ?= .
+COUNT ?= 1
+FUZZTIME ?= 5s
+# More arguments for go test, for example TESTFLAGS='-run=Codec -v'.
+TESTFLAGS ?=
+DEMOFLAGS ?=
+
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# The version is stamped above, so Go need not ask git again; static, so it runs in an empty container.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+TOOLS := $(CURDIR)/.tools
+GOLANGCI_VERSION := 2.12.2
+GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+DIST_TARGETS := amd64 arm64 armv7
+UNIT := cmd/bellwire/dist/bellwire.service
+SAMPLE := cmd/bellwire/dist/bellwire.yaml
+
+.PHONY: help
+help: ## Print this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: all
+all: lint test build ## Lint, test and build: what to run before a commit
+
+.PHONY: demo
+demo: build ## Start a gateway and 1,000 devices in one process and watch them receive (DEMOFLAGS=…)
+	bin/bellwire demo $(DEMOFLAGS)
+
+.PHONY: build
+build: ## Build bin/bellwire, static, with its version inside
+	@mkdir -p bin
+	$(BUILD) -o bin/bellwire ./cmd/bellwire
+
+.PHONY: test
+test: cc ## Unit tests, with the race detector and in random order (TESTFLAGS=…)
+	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(TESTFLAGS) ./...
+
+.PHONY: e2e
+e2e: build ## End-to-end tests of the built binary (TESTFLAGS=…)
+	BELLWIRE_BINARY=$(CURDIR)/bin/bellwire $(GO) test -tags e2e -count=1 $(TESTFLAGS) ./cmd/... ./bench/...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (FUZZTIME=5s, PKG=./...)
+	@found=0
+	for dir in $$($(GO) list -f '{{.ImportPath}}={{.Dir}}' $(PKG)); do
+	  names=$$(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$${dir#*=}"/*_test.go 2>/dev/null | awk '{ print $$2 }') || true
+	  for name in $$names; do
+	    found=$$((found + 1)); begin=$$SECONDS
+	    echo "--- fuzz $${dir%%=*} $$name for $(FUZZTIME)"
+	    $(GO) test -run='^$$' -fuzz="^$$name\$$" -fuzztime=$(FUZZTIME) "$${dir%%=*}"
+	    echo "--- $$name took $$((SECONDS - begin)) s"
+	  done
+	done
+	[ "$$found" -gt 0 ] || { echo "no fuzz target found in $(PKG)"; exit 1; }
+	echo "$$found fuzz targets passed"
+
+.PHONY: bench
+bench: ## Benchmarks, with allocations (BENCH=regexp PKG=./... COUNT=1)
+	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(TESTFLAGS) $(PKG)
+
+.PHONY: bench-smoke
+bench-smoke: ## Run every benchmark once, to know that it still works
+	$(GO) test -run='^$$' -bench=. -benchtime=1x $(TESTFLAGS) ./...
+
+.PHONY: results
+results: ## Write bench/RESULTS.md anew from the committed bench/results/*.json
+	$(GO) generate ./bench/...
+
+.PHONY: lint
+lint: $(GOLANGCI) ## Module file, format, lint rules, and the builds for other systems
+	$(GO) mod tidy -diff
+	$(GOLANGCI) run ./...
+	for os in darwin windows; do GOOS=$$os CGO_ENABLED=0 $(GO) vet ./client ./wire ./fanout ./cmd/...; done
+	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./wire ./fanout
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## Format all Go files as lint wants them
+	$(GOLANGCI) fmt ./...
+
+.PHONY: deps
+deps: ## Write cmd/deps.txt anew: every package of others that the binary links
+	GOOS=linux GOARCH=amd64 CGO_ENABLED=0 $(GO) list -deps -f '{{if and (not .Standard) (not .Module.Main)}}{{.ImportPath}}{{end}}' ./cmd/bellwire | LC_ALL=C sort -u > cmd/deps.txt.new
+	mv cmd/deps.txt.new cmd/deps.txt
+
+.PHONY: dist
+dist: ## Release tarballs for Linux (amd64, arm64, armv7) with SHA256SUMS, in dist/
+	@rm -rf dist
+	mkdir -p dist
+	for target in $(DIST_TARGETS); do
+	  name=bellwire-$(VERSION)-linux-$$target
+	  case $$target in armv7) arch=arm ;; *) arch=$$target ;; esac
+	  mkdir "dist/$$name"
+	  GOOS=linux GOARCH=$$arch GOARM=7 $(BUILD) -o "dist/$$name/bellwire" ./cmd/bellwire
+	  cp README.md LICENSE CHANGELOG.md $(UNIT) $(SAMPLE) "dist/$$name/"
+	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C dist -c "$$name" | gzip -9n > "dist/$$name.tar.gz"
+	  rm -r "dist/$$name"
+	done
+	cd dist
+	sha256sum *.tar.gz | tee SHA256SUMS
+
+.PHONY: clean
+clean: ## Remove what make created, except the tools
+	rm -rf bin dist
+
+# The race detector is C; everything else here needs only Go.
+.PHONY: cc
+cc:
+	@command -v gcc >/dev/null && exit 0
+	echo "the race detector needs a C compiler: installing gcc"
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  apt-get update -q && apt-get install -qy --no-install-recommends gcc libc6-dev
+	else
+	  echo "cannot install gcc here: install it (Debian: apt-get install gcc libc6-dev) and try again"; exit 1
+	fi
+
+# A linter of exactly this version on the PATH is used as it is; building one takes some minutes.
+$(GOLANGCI):
+	@mkdir -p $(TOOLS)
+	if have=$$(command -v golangci-lint) && "$$have" version 2>/dev/null | grep -qF "version $(GOLANGCI_VERSION) "; then
+	  ln -sf "$$have" $@
+	else
+	  echo "building golangci-lint $(GOLANGCI_VERSION) into .tools"
+	  GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(GOLANGCI_VERSION)
+	  mv $(TOOLS)/golangci-lint $@
+	fi
+
+.ONESHELL:
