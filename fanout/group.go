@@ -1,0 +1,88 @@
+package fanout
+
+import "sync/atomic"
+
+// Group is the sessions of one loop that subscribed with the same wildcard filter. It lives from the first one that
+// joins to the last one that leaves; whoever joins afterwards gets a new group.
+type Group struct {
+	filter  string
+	loop    int
+	counter uint32 // which counter of changes the filter moves
+	age     uint64 // unique in the index: gives groups an order
+
+	members  list   // loop only
+	joins    uint32 // how often anyone joined; loop only
+	trackers atomic.Int32
+}
+
+// Filter returns the filter that the members subscribed with.
+func (g *Group) Filter() string { return g.filter }
+
+// Len returns how many members the group has. For the loop only.
+func (g *Group) Len() int { return len(g.members.subs) }
+
+// Trackers returns how many members track. Any goroutine may call it.
+func (g *Group) Trackers() int { return int(g.trackers.Load()) }
+
+// Join makes s a member of the loop's group with that filter, which is created on first need. A session joins a group at
+// most once. The filter must be valid (see the package documentation) but any bytes are safe.
+//
+// The cost does not depend on the number of topics: each topic notices new filters by itself when it is next published
+// to. A publish that starts after Join has returned reaches the group. For the loop only.
+func (x *Index) Join(loop int, filter string, s Sub, tracks bool) *Group {
+	r := &x.rosters[loop]
+	g := r.groups[filter]
+	created := g == nil
+	if created {
+		if r.groups == nil {
+			r.groups = make(map[string]*Group)
+		}
+		g = &Group{filter: filter, loop: loop, counter: x.changes.ofFilter(filter)}
+		r.groups[filter] = g
+	}
+	g.members.add(s)
+	if created || !x.without.tellJoiners {
+		g.joins++
+	}
+	firstTracker := tracks && g.trackers.Add(1) == 1
+	if created {
+		x.filters.add(g)
+	}
+	if (created || firstTracker) && !x.without.announceFilters {
+		x.changes.count(g.counter)
+	}
+	return g
+}
+
+// Leave takes s out of the group. tracks is what it joined with. When the last one leaves the filter is gone. For the
+// loop only.
+func (x *Index) Leave(g *Group, s Sub, tracks bool) {
+	if !g.members.remove(s) {
+		return
+	}
+	lastTracker := tracks && g.trackers.Add(-1) == 0
+	empty := g.Len() == 0
+	if empty {
+		delete(x.rosters[g.loop].groups, g.filter)
+		x.filters.remove(g)
+	}
+	if empty || lastTracker {
+		x.changes.count(g.counter)
+	}
+}
+
+// Link is a group whose filter matches a topic. It remembers whether the group has been told about the topic.
+type Link struct {
+	group *Group
+	told  uint32 // joins of the group when it was last told; 0: never. Loop only
+	loop  uint8
+}
+
+// Group returns the group.
+func (l *Link) Group() *Group { return l.group }
+
+// Told reports whether the group has been told about the topic and nobody joined it since. For the loop only.
+func (l *Link) Told() bool { return l.told == l.group.joins }
+
+// SetTold notes that all present members of the group have been told about the topic. For the loop only.
+func (l *Link) SetTold() { l.told = l.group.joins }

@@ -1,0 +1,98 @@
+package fanout
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+)
+
+// matched is the groups whose filter matches a topic, as of one state of the filters. It is immutable; what a link says
+// about being told belongs to the link's loop, and a link stays the same as long as its group matches.
+type matched struct {
+	loops   uint64
+	tracked bool
+	links   []*Link // by loop, then by age of the group
+}
+
+// on returns the links of one loop.
+func (m *matched) on(loop int) []*Link {
+	if m.loops>>loop&1 == 0 {
+		return nil
+	}
+	if len(m.links) == bits.OnesCount64(m.loops) { // one for each loop
+		i := bits.OnesCount64(m.loops & (1<<loop - 1))
+		return m.links[i : i+1 : i+1]
+	}
+	start, _ := slices.BinarySearchFunc(m.links, loop, func(l *Link, loop int) int { return cmp.Compare(int(l.loop), loop) })
+	end := start
+	for end < len(m.links) && int(m.links[end].loop) == loop {
+		end++
+	}
+	return m.links[start:end:end]
+}
+
+// match returns the groups that match the topic, nil if there are none. Groups are not looked for when a topic or a
+// filter appears but here, when a topic is used after filters have changed: so neither has to walk over the other.
+func (t *Topic) match() *matched {
+	if t.matchedAt.Load() == t.index.changes.sum(&t.depends) {
+		return t.matched.Load()
+	}
+	return t.matchAgain()
+}
+
+func (t *Topic) matchAgain() *matched {
+	x := t.index
+	mu := &x.rematch[t.id%rematchStripes]
+	mu.Lock()
+	defer mu.Unlock()
+	// The sum is read before the filters: a filter that comes in between is found and then looked for once more.
+	sum := x.changes.sum(&t.depends)
+	old := t.matched.Load()
+	if t.matchedAt.Load() == sum {
+		return old
+	}
+	var room [16]*Group
+	found := x.filters.match(t.name, room[:0])
+	slices.SortFunc(found, byLoopThenAge)
+	m := old.updated(found)
+	t.matched.Store(m)
+	t.matchedAt.Store(sum)
+	return m
+}
+
+func byLoopThenAge(a, b *Group) int {
+	if a.loop != b.loop {
+		return cmp.Compare(a.loop, b.loop)
+	}
+	return cmp.Compare(a.age, b.age)
+}
+
+// updated returns m (which may be nil) itself if found is what it has, else a new one that keeps the links of the groups
+// that stay. found is in the order of links.
+func (m *matched) updated(found []*Group) *matched {
+	if len(found) == 0 {
+		return nil
+	}
+	tracked := slices.ContainsFunc(found, func(g *Group) bool { return g.Trackers() > 0 })
+	var old []*Link
+	if m != nil {
+		old = m.links
+		same := slices.EqualFunc(found, old, func(g *Group, l *Link) bool { return l.group == g })
+		if same && m.tracked == tracked {
+			return m
+		}
+	}
+	next := &matched{tracked: tracked, links: make([]*Link, len(found))}
+	for i, g := range found {
+		for len(old) > 0 && byLoopThenAge(old[0].group, g) < 0 {
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].group == g {
+			next.links[i] = old[0]
+		} else {
+			next.links[i] = &Link{group: g, loop: uint8(g.loop)}
+		}
+		next.loops |= 1 << g.loop
+	}
+	return next
+}

@@ -1,0 +1,175 @@
+package fanout
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// Entry is one message of a stream.
+type Entry struct {
+	Offset uint64 // position in the stream, from 1
+	At     uint32 // when it was published, in the seconds of the now that Publish was given
+	From   uint64 // who published it; not looked at here
+	Frame  []byte // the finished delivery, immutable; Frame[Body:] is the payload
+	Body   int
+}
+
+// firstOffset leaves 0 for "nothing yet".
+const firstOffset = 1
+
+// Stream counts the messages of a topic and keeps the last ones in a ring. It exists as long as its topic: when memory
+// runs short its ring is emptied, never its count, so its life does not change. (Forgetting streams would have to begin
+// a new life; at some 200 bytes each it is not worth it.)
+//
+// All that must agree on the order of messages happens under the stream's lock: giving offsets, keeping messages,
+// posting them to the loops, and posting the markers where subscriptions start. The functions that callers pass in run
+// there: they must be short, must not use any stream, and must not wait for anyone who may be using one.
+type Stream struct {
+	topic *Topic
+
+	mu   sync.Mutex
+	next uint64
+	ring ring
+
+	published atomic.Uint32 // when last, in seconds; changes under mu, read by the budget without
+	place     place         // among all rings, under the budget's lock
+}
+
+func newStream(t *Topic) *Stream {
+	return &Stream{topic: t, next: firstOffset, place: unplaced}
+}
+
+// Life returns the life that the stream's offsets count in.
+func (s *Stream) Life() uint64 { return s.topic.index.life }
+
+// Next returns the offset that the next message will get. It is out of date at once: for display.
+func (s *Stream) Next() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.next
+}
+
+// Publish gives a message the next offset, keeps it, and posts it, all under the stream's lock. now is in seconds.
+// encode makes the entry (its Offset and At are set afterwards); tracked says whether anyone counts the messages.
+// post gets the mask of loops where someone is interested; it is called even if there are none. Neither is kept. Without
+// what encode allocates, and while the ring does not grow, nothing is allocated.
+//
+// If the rings of the budget are then too large together, the least recently published ones lose messages before Publish
+// returns.
+func (s *Stream) Publish(now uint32, encode func(offset uint64, tracked bool) Entry, post func(loops uint64, e Entry)) uint64 {
+	var e Entry
+	if s.topic.index.without.postUnderLock {
+		var loops uint64
+		e, loops = s.append(now, encode)
+		post(loops, e)
+	} else {
+		e = s.appendAndPost(now, encode, post)
+	}
+	if account := s.topic.index.account; account != nil {
+		account.trim()
+	}
+	return e.Offset
+}
+
+func (s *Stream) appendAndPost(now uint32, encode func(uint64, bool) Entry, post func(uint64, Entry)) Entry {
+	s.mu.Lock()
+	defer s.mu.Unlock() // deferred: the callers' functions may panic, which must not stop the stream
+	e, loops := s.appendLocked(now, encode)
+	post(loops, e)
+	return e
+}
+
+// append is for tests that take away the rule postUnderLock.
+func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (Entry, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.appendLocked(now, encode)
+}
+
+func (s *Stream) appendLocked(now uint32, encode func(uint64, bool) Entry) (Entry, uint64) {
+	loops, tracked := s.topic.audience()
+	e := encode(s.next, tracked)
+	now = max(now, s.published.Load()) // clocks of loops may differ by a second; a ring's times must not go back
+	e.Offset, e.At = s.next, now
+	s.next++
+	s.published.Store(now)
+	s.keep(e)
+	return e, loops
+}
+
+// Mark calls fn under the stream's lock with the offset that the next message will get: the place to post the marker
+// where a subscription starts. Everything posted before it has a lower offset, everything after it that or a higher one.
+func (s *Stream) Mark(fn func(next uint64)) {
+	if s.topic.index.without.markUnderLock {
+		fn(s.Next())
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(s.next)
+}
+
+// Kept returns the range of offsets, without next, that the ring still holds at now; if it holds none both are the same.
+// Messages that were too large to keep are missing from the range; a [Reader] says so. What is too old is dropped.
+func (s *Stream) Kept(now uint32) (oldest, next uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expire(now)
+	if s.ring.n == 0 {
+		return s.next, s.next
+	}
+	return s.ring.oldest().Offset, s.next
+}
+
+// keep appends e to the ring, if it fits at all, and makes room for it.
+func (s *Stream) keep(e Entry) {
+	x := s.topic.index
+	limits := x.limits
+	if len(e.Frame) > limits.Bytes || x.account != nil && !x.account.fits(ringCost(1, len(e.Frame))) {
+		s.expire(e.At)
+		return
+	}
+	before := s.ring.cost()
+	s.ring.dropOlder(e.At, limits.Age)
+	for s.ring.n >= limits.Messages || s.ring.n > 0 && s.ring.bytes+len(e.Frame) > limits.Bytes {
+		s.ring.dropOldest()
+	}
+	s.ring.push(e)
+	s.charge(before)
+}
+
+// expire drops what is older than the limit; mu is held.
+func (s *Stream) expire(now uint32) {
+	before := s.ring.cost()
+	s.ring.dropOlder(now, s.topic.index.limits.Age)
+	s.charge(before)
+}
+
+// evict drops the oldest messages until bytes are free or none is left.
+func (s *Stream) evict(bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.ring.cost()
+	for s.ring.n > 0 && before-s.ring.cost() < bytes {
+		s.ring.dropOldest()
+		s.ring.shrink()
+	}
+	s.charge(before)
+}
+
+// charge tells the budget what has changed since the ring cost before; mu is held.
+func (s *Stream) charge(before int64) {
+	s.ring.shrink()
+	account := s.topic.index.account
+	after := s.ring.cost()
+	if account == nil || after == before {
+		return
+	}
+	account.charge(after - before)
+	switch {
+	case before == 0:
+		account.enter(s)
+	case after == 0:
+		account.leave(s)
+	}
+}

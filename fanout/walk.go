@@ -1,0 +1,75 @@
+package fanout
+
+import "math"
+
+// Walk is a place in what a topic lists on one loop. It is a small value that may be kept and gone on with later, on the
+// same loop. Lists are walked from their end downwards, because removing a subscriber puts the last one into the gap:
+//
+//   - removed meanwhile: is not shown any more;
+//   - listed all the time: is shown, perhaps twice;
+//   - added meanwhile: may be shown, so callers list new subscribers between walks.
+type Walk struct {
+	roster *roster
+	links  []*Link // still to be walked; the first one is under way once exact is false
+	topic  uint32
+	exact  bool // the exact subscribers are under way
+	up     bool // see rules.walkDownwards
+	left   int  // how many of the list under way are still to be shown
+	one    [1]Sub
+}
+
+// Walk begins a walk over everything that is listed now: the exact subscribers, then the members of each group whose
+// filter matches. For the loop only.
+func (t *Topic) Walk(loop int) Walk {
+	r := &t.index.rosters[loop]
+	w := Walk{roster: r, topic: t.id, exact: true, left: int(r.interests[t.id].listed)}
+	if m := t.match(); m != nil {
+		w.links = m.on(loop)
+	}
+	if t.index.without.walkDownwards {
+		w.up, w.left = true, 0
+	}
+	return w
+}
+
+// Next returns up to most subscribers (at least one, if any is left) and none at the end. link is nil for exact
+// subscribers, else it says through which group they are listed. subs is the index's own memory: it must not be written
+// to, and it is valid until the next call or the next change of a list of this loop. For the loop only.
+func (w *Walk) Next(most int) (subs []Sub, link *Link) {
+	if w.exact {
+		if subs = w.take(w.roster.listed(w.topic, &w.one), most); len(subs) > 0 {
+			return subs, nil
+		}
+		w.exact = false
+		w.rewind()
+	}
+	for len(w.links) > 0 {
+		link = w.links[0]
+		if subs = w.take(link.group.members.subs, most); len(subs) > 0 {
+			return subs, link
+		}
+		w.links = w.links[1:]
+		w.rewind()
+	}
+	return nil, nil
+}
+
+func (w *Walk) rewind() {
+	w.left = math.MaxInt
+	if w.up {
+		w.left = 0
+	}
+}
+
+// take returns the next part of a list, which may have become shorter since the last call.
+func (w *Walk) take(list []Sub, most int) []Sub {
+	most = max(most, 1)
+	if w.up {
+		start := min(w.left, len(list))
+		w.left = min(start+most, len(list))
+		return list[start:w.left]
+	}
+	end := min(w.left, len(list))
+	w.left = max(end-most, 0)
+	return list[w.left:end:end]
+}
