@@ -1,0 +1,136 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// problem is what is wrong with one setting, and the way out.
+type problem struct {
+	key, text string
+}
+
+// problems holds every setting against its bounds and against the others.
+func (s *Settings) problems() []problem {
+	var found []problem
+	wrong := func(key, format string, args ...any) {
+		found = append(found, problem{key, fmt.Sprintf(format, args...)})
+	}
+	between := func(key string, value, low, high int) {
+		if value < low || value > high {
+			wrong(key, "%d is outside %d to %d", value, low, high)
+		}
+	}
+	s.addressProblems(wrong)
+	between("loops", s.Loops, 0, 64)
+	if len(s.Broadcast) == 0 {
+		wrong("broadcast", "is empty, so nothing could be broadcast: name a filter such as broadcast/#")
+	}
+	for _, filter := range s.Broadcast {
+		if err := wire.CheckFilter([]byte(filter)); err != nil {
+			wrong("broadcast", "%q is no filter: %v", filter, err)
+		}
+	}
+	s.Limits.problems(wrong, between)
+	atLeast(wrong, "drain.spread", s.Drain.Spread, 0)
+	atLeast(wrong, "drain.within", s.Drain.Within, 0)
+	return found
+}
+
+func (l *LimitSettings) problems(wrong func(string, string, ...any), between func(string, int, int, int)) {
+	const many = 1 << 30
+	between("limits.connections", l.Connections, 0, many)
+	between("limits.subscriptions", l.Subscriptions, 1, many)
+	between("limits.topics", l.Topics, 1, many)
+	between("limits.replay.messages", l.Replay.Messages, 0, many)
+	if l.Frame < 1<<10 || l.Frame > 1<<20 || l.Frame&(l.Frame-1) != 0 {
+		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)
+	}
+	if l.PendingBytes < l.Frame {
+		wrong("limits.pending_bytes", "%s is less than one frame (limits.frame is %s)", l.PendingBytes, l.Frame)
+	}
+	if l.PublishCredit < l.Frame {
+		wrong("limits.publish_credit", "%s would never let a frame of limits.frame, %s, be published", l.PublishCredit, l.Frame)
+	}
+	if l.PublishPool < l.PublishCredit {
+		wrong("limits.publish_pool", "%s is less than the credit of one device (limits.publish_credit is %s)", l.PublishPool, l.PublishCredit)
+	}
+	if l.Replay.Total < l.Replay.Bytes {
+		wrong("limits.replay.total", "%s is less than one stream may keep (limits.replay.bytes is %s)", l.Replay.Total, l.Replay.Bytes)
+	}
+	atLeast(wrong, "limits.pending_age", l.PendingAge, time.Millisecond)
+	atLeast(wrong, "limits.authenticate_within", l.AuthenticateWithin, time.Millisecond)
+	atLeast(wrong, "limits.replay.age", l.Replay.Age, 0)
+	l.Keepalive.problems(wrong)
+}
+
+func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
+	for _, each := range []struct {
+		key   string
+		value time.Duration
+	}{{"limits.keepalive.min", k.Min}, {"limits.keepalive.default", k.Default}, {"limits.keepalive.max", k.Max}} {
+		if each.value < time.Second || each.value%time.Second != 0 {
+			wrong(each.key, "%s is not told to devices: write whole seconds, at least 1s", durationText(each.value))
+		}
+	}
+	if k.Default < k.Min || k.Default > k.Max {
+		wrong("limits.keepalive.default", "%s is outside limits.keepalive.min to max, %s to %s",
+			durationText(k.Default), durationText(k.Min), durationText(k.Max))
+	}
+}
+
+func atLeast(wrong func(string, string, ...any), key string, value, low time.Duration) {
+	if value < low {
+		wrong(key, "%s is too short: write at least %s", durationText(value), durationText(low))
+	}
+}
+
+// addressProblems: both ports speak without encryption, so both stay on loopback unless insecure says otherwise.
+func (s *Settings) addressProblems(wrong func(string, string, ...any)) {
+	check := func(key, address, example string) {
+		loopback, err := addressIsLoopback(address)
+		switch {
+		case err != nil:
+			wrong(key, "%q is not host:port (%v): write one such as %s", address, err, example)
+		case !loopback && !s.Insecure:
+			wrong(key, "%s is not loopback, and plain TCP can be read and forged on the way: "+
+				"listen on %s, or set insecure to true if that is meant", address, example)
+		}
+	}
+	check("listen", s.Listen, "127.0.0.1:7311")
+	if s.Admin != "off" {
+		check("admin", s.Admin, "127.0.0.1:7312")
+	}
+}
+
+// addressIsLoopback reads host:port. A name other than localhost counts as not loopback: what it resolves to may change.
+func addressIsLoopback(address string) (bool, error) {
+	colon := strings.LastIndexByte(address, ':')
+	if colon < 0 {
+		return false, fmt.Errorf("no port")
+	}
+	if _, err := strconv.ParseUint(address[colon+1:], 10, 16); err != nil {
+		return false, fmt.Errorf("port %q is not a number from 0 to 65535", address[colon+1:])
+	}
+	host := address[:colon]
+	bracketed := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
+	if strings.ContainsRune(host, ':') && !bracketed {
+		return false, fmt.Errorf("an IPv6 address needs brackets")
+	}
+	if bracketed {
+		host = host[1 : len(host)-1]
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false, nil //nolint:nilerr // a host name, not an address
+	}
+	return ip.IsLoopback(), nil
+}

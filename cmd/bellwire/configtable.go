@@ -1,0 +1,203 @@
+package main
+
+import (
+	"strings"
+)
+
+// setting is a row of settingTable.
+type setting struct {
+	key    string                // in the file, sections joined by dots
+	value  string                // default, as one would write it
+	what   string                // what it is, with its unit
+	why    string                // why the default is what it is
+	target func(s *Settings) any // where it is kept
+}
+
+// flag is the command-line form of the key: limits.pending_bytes is --limits-pending-bytes.
+func (s setting) flag() string {
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.key)
+}
+
+// section is the part of the key before its last dot.
+func (s setting) section() string {
+	return s.key[:max(0, strings.LastIndexByte(s.key, '.'))]
+}
+
+// live says whether a running gateway takes the setting over on SIGHUP.
+func (s setting) live() bool {
+	return s.key == "log.level" || strings.HasPrefix(s.key, "limits.")
+}
+
+// settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
+var settingTable = []setting{
+	{
+		"name", "", "what the gateway calls itself in logs, metrics and answers; empty: host name and port",
+		"host name and port tell the gateways of a fleet apart without any work",
+		func(s *Settings) any { return &s.Name },
+	},
+	{
+		"listen", "127.0.0.1:7311", "host:port for devices; port 0 finds a free one",
+		"plain TCP belongs on loopback until someone says otherwise",
+		func(s *Settings) any { return &s.Listen },
+	},
+	{
+		"admin", "127.0.0.1:7312", "host:port for health, metrics and the admin view, or off",
+		"it asks for no password, so it answers this machine only",
+		func(s *Settings) any { return &s.Admin },
+	},
+	{
+		"pprof", "false", "serve Go profiles on the admin address",
+		"a profile shows the inside of the process and costs CPU while it is taken",
+		func(s *Settings) any { return &s.Pprof },
+	},
+	{
+		"loops", "0", "event loops, at most 64; 0: one per core",
+		"a loop never waits, so one per core uses the machine",
+		func(s *Settings) any { return &s.Loops },
+	},
+	{
+		"insecure", "false", "allow plain TCP on addresses that are not loopback",
+		"everyone on the way can read and forge plain TCP",
+		func(s *Settings) any { return &s.Insecure },
+	},
+	{
+		"broadcast", "broadcast/#", "filters of the topics that are broadcast, the same on every gateway of a fleet",
+		"one visible prefix makes it plain which topics reach everyone",
+		func(s *Settings) any { return &s.Broadcast },
+	},
+
+	{
+		"log.level", "info", "debug, info, warn or error",
+		"info is silent about single devices, so the log does not grow with the fleet",
+		func(s *Settings) any { return &s.Log.Level },
+	},
+	{
+		"log.format", "auto", "text, json, or auto: text on a terminal, JSON otherwise",
+		"a person reads text, a collector reads JSON",
+		func(s *Settings) any { return &s.Log.Format },
+	},
+
+	{
+		"limits.connections", "0", "connected devices; 0: what the descriptor limit leaves after a reserve",
+		"each device takes one descriptor, and a gateway without any left accepts nobody",
+		func(s *Settings) any { return &s.Limits.Connections },
+	},
+	{
+		"limits.frame", "64KiB", "largest frame taken from a device, header included; a power of two, 1KiB to 1MiB",
+		"larger things are streams, not messages, and would hold up what waits behind them",
+		func(s *Settings) any { return &s.Limits.Frame },
+	},
+	{
+		"limits.subscriptions", "256", "subscriptions of one device",
+		"a device that needs more wants a wildcard; each costs the gateway memory",
+		func(s *Settings) any { return &s.Limits.Subscriptions },
+	},
+	{
+		"limits.topics", "1000000", "topics known per tenant",
+		"the index is measured at this size, and one tenant cannot fill the memory of all",
+		func(s *Settings) any { return &s.Limits.Topics },
+	},
+	{
+		"limits.pending_bytes", "256KiB", "bytes that may wait for one slow device before its policy drops some",
+		"as much as a replay ring holds: what is dropped can still be asked for",
+		func(s *Settings) any { return &s.Limits.PendingBytes },
+	},
+	{
+		"limits.pending_age", "10s", "how long a message may wait for a slow device",
+		"older than this it is news no more, and the device does better to catch up",
+		func(s *Settings) any { return &s.Limits.PendingAge },
+	},
+	{
+		"limits.publish_credit", "64KiB", "bytes one device may publish before the gateway has dealt with them",
+		"one largest frame, so every message that is allowed can be sent",
+		func(s *Settings) any { return &s.Limits.PublishCredit },
+	},
+	{
+		"limits.publish_pool", "32MiB", "publish credit of all devices together",
+		"it bounds every queue between event loops, whatever devices do",
+		func(s *Settings) any { return &s.Limits.PublishPool },
+	},
+	{
+		"limits.authenticate_within", "5s", "time from connecting to being known",
+		"a slow mobile link needs a second or two; a silent connection only takes a descriptor",
+		func(s *Settings) any { return &s.Limits.AuthenticateWithin },
+	},
+	{
+		"limits.connect_rate", "auto", "new connections per second; off, or auto: 1000/s except on loopback",
+		"a fleet that comes back at once must not starve the devices that are already there",
+		func(s *Settings) any { return &s.Limits.ConnectRate },
+	},
+	{
+		"limits.publish_rate", "auto", "messages per second from one device; off, or auto: 1000/s except on loopback",
+		"no device has that much to say; one that does is broken",
+		func(s *Settings) any { return &s.Limits.PublishRate },
+	},
+	{
+		"limits.keepalive.min", "30s", "shortest interval of keepalives that a device may choose",
+		"shorter ones empty batteries and load the gateway for little",
+		func(s *Settings) any { return &s.Limits.Keepalive.Min },
+	},
+	{
+		"limits.keepalive.default", "10m", "interval of keepalives for a device that does not ask for one",
+		"shorter than the time after which most networks forget an idle connection",
+		func(s *Settings) any { return &s.Limits.Keepalive.Default },
+	},
+	{
+		"limits.keepalive.max", "1h", "longest interval of keepalives that a device may choose",
+		"a device that vanished keeps its place for one and a half intervals",
+		func(s *Settings) any { return &s.Limits.Keepalive.Max },
+	},
+	{
+		"limits.replay.messages", "256", "messages that a stream keeps for devices that come back",
+		"enough for a reconnect, which takes seconds",
+		func(s *Settings) any { return &s.Limits.Replay.Messages },
+	},
+	{
+		"limits.replay.bytes", "256KiB", "bytes that a stream keeps; a larger message is not kept",
+		"one stream of large messages must not push out all the others",
+		func(s *Settings) any { return &s.Limits.Replay.Bytes },
+	},
+	{
+		"limits.replay.age", "2m", "how long a stream keeps a message, at most",
+		"a device that is away for longer starts afresh",
+		func(s *Settings) any { return &s.Limits.Replay.Age },
+	},
+	{
+		"limits.replay.total", "64MiB", "bytes kept by all streams together, shared out by tenant",
+		"replay is a service with a price, and this is the price",
+		func(s *Settings) any { return &s.Limits.Replay.Total },
+	},
+
+	{
+		"drain.spread", "10s", "on shutdown, the time over which devices are told to leave",
+		"their reconnects reach the other gateways as a stream, not as a blow",
+		func(s *Settings) any { return &s.Drain.Spread },
+	},
+	{
+		"drain.within", "5s", "after the last was told, the time until those that stayed are closed",
+		"enough to acknowledge what is under way",
+		func(s *Settings) any { return &s.Drain.Within },
+	},
+}
+
+// settingByKey finds a row, or says that there is none.
+func settingByKey(key string) (setting, bool) {
+	for _, row := range settingTable {
+		if row.key == key {
+			return row, true
+		}
+	}
+	return setting{}, false
+}
+
+// defaultSettings are the settings of a gateway that nobody told anything. A default that cannot be read is an error
+// in settingTable, which the tests rule out.
+func defaultSettings() (Settings, error) {
+	var s Settings
+	for _, row := range settingTable {
+		if err := setText(row.target(&s), row.value); err != nil {
+			return Settings{}, &settingsError{[]settingsProblem{{origin{kind: fromDefault}, row.key, err.Error()}}}
+		}
+	}
+	return s, nil
+}

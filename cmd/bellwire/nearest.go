@@ -1,0 +1,54 @@
+package main
+
+import "strings"
+
+// didYouMean offers the known key that is nearest to an unknown one: the same last word in another section, else few
+// letters away. It is empty if nothing is near.
+func didYouMean(unknown string) string {
+	best, distance := "", len(unknown)/3+2
+	for _, row := range settingTable {
+		for _, candidate := range []string{row.key, row.section()} {
+			if candidate == "" {
+				continue
+			}
+			if d := keyDistance(unknown, candidate); d < distance {
+				best, distance = candidate, d
+			}
+		}
+	}
+	if best == "" {
+		return ": `bellwire config init` lists them all"
+	}
+	return ": is " + best + " meant?"
+}
+
+// keyDistance is the edit distance; a key in a wrong section, or with - for _, is as near as one wrong letter.
+func keyDistance(a, b string) int {
+	a, b = strings.ReplaceAll(a, "-", "_"), strings.ReplaceAll(b, "-", "_")
+	if lastWord(a) == lastWord(b) {
+		return 1
+	}
+	return editDistance(a, b)
+}
+
+func lastWord(key string) string { return key[strings.LastIndexByte(key, '.')+1:] }
+
+// editDistance counts the letters to insert, delete or replace.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

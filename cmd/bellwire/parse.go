@@ -1,0 +1,200 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// settingsFlags is embedded by each command that runs with settings: one flag per setting, and the file below them. The
+// command asks for the result with a Run(…, *effective) parameter.
+type settingsFlags struct {
+	Config   string `placeholder:"FILE" help:"Read settings from this YAML file; flags and environment win over it."`
+	Settings `embed:""`
+}
+
+// settingsHolder is met by each command that embeds settingsFlags.
+type settingsHolder interface {
+	heldSettings() *settingsFlags
+}
+
+func (f *settingsFlags) heldSettings() *settingsFlags { return f }
+
+// invocation is a command line that was understood. Run does it.
+type invocation struct {
+	command  string     // such as "config show"; empty if help was asked for
+	settings *effective // nil for a command without settings
+	context  *kong.Context
+}
+
+// Run runs the command, unless the command line only asked for help, which parse has printed. Commands may ask for *env,
+// *effective (if they embed settingsFlags), *kong.Context and whatever else is bound.
+func (i *invocation) Run(e *env, bound ...any) error {
+	if i.context == nil {
+		return nil
+	}
+	bound = append(bound, e)
+	if i.settings != nil {
+		bound = append(bound, i.settings)
+	}
+	return i.context.Run(bound...)
+}
+
+// parse reads a command line into a fresh cli, with the precedence flag > environment > file > default for every setting,
+// and checks the settings. The environment comes in through getenv alone, an empty variable being none; help goes to stdout.
+//
+// A kong resolver beats nothing but defaults, so the environment is one, and the file is read between two passes: the
+// first pass finds its name, then its values become the defaults of the second.
+func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) (*invocation, error) {
+	base, err := defaultSettings()
+	if err != nil {
+		return nil, err
+	}
+	context, helped, err := parseOver(base, args, getenv, stdout, stderr)
+	if helped {
+		return &invocation{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	held := heldBy(context.Selected())
+	if held == nil {
+		return &invocation{command: commandOf(context), context: context}, nil
+	}
+	found := map[string]origin{}
+	if held.Config != "" {
+		if found, err = readConfigFile(held.Config, &base); err != nil {
+			return nil, err
+		}
+		if context, _, err = parseOver(base, args, getenv, stdout, stderr); err != nil {
+			return nil, err
+		}
+		held = heldBy(context.Selected())
+	}
+	laidOver(found, context)
+	settings := &effective{Settings: held.Settings, origins: found}
+	settings.reparse = func() (*effective, error) {
+		again, err := parse(args, getenv, io.Discard, io.Discard)
+		if err != nil {
+			return nil, err
+		}
+		return again.settings, nil
+	}
+	if err := settings.check(); err != nil {
+		return nil, err
+	}
+	return &invocation{command: commandOf(context), context: context, settings: settings}, nil
+}
+
+// parseOver is one pass, with base for what neither flags nor environment say. It reports whether help was printed.
+func parseOver(base Settings, args []string, getenv func(string) string, stdout, stderr io.Writer) (*kong.Context, bool, error) {
+	helped := false
+	parser, err := newParser(base,
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(int) { helped = true }),
+		kong.Resolvers(environment(getenv)),
+	)
+	if err != nil {
+		return nil, false, err
+	}
+	context, err := parser.Parse(args)
+	return context, helped, err
+}
+
+// newParser is the kong parser of the whole command line.
+func newParser(base Settings, options ...kong.Option) (*kong.Kong, error) {
+	options = append([]kong.Option{
+		kong.Name("bellwire"),
+		kong.Description("An edge gateway that very many small devices stay connected to, and that broadcasts to them.\n\n" +
+			"Every flag may also be set in the environment: --log-level as " + envName("log-level") + "."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
+		kong.PostBuild(func(k *kong.Kong) error { return describeSettings(k.Model.Node, base) }),
+	}, options...)
+	return kong.New(new(cli), options...)
+}
+
+// describeSettings gives each flag that is a setting its text and its default, below node.
+func describeSettings(node *kong.Node, base Settings) error {
+	if held := heldBy(node); held != nil {
+		flags := map[any]*kong.Flag{}
+		for _, flag := range node.Flags {
+			flags[flag.Target.Addr().Interface()] = flag
+		}
+		for _, row := range settingTable {
+			flag := flags[row.target(&held.Settings)]
+			if flag == nil || flag.Name != row.flag() {
+				return fmt.Errorf("setting %s has no flag --%s", row.key, row.flag())
+			}
+			flag.Help = sentence(row.what)
+			flag.Default, flag.HasDefault = valueText(row.target(&base)), true
+			if section, _, found := strings.Cut(row.key, "."); found {
+				flag.Group = &kong.Group{Key: section, Title: strings.ToUpper(section[:1]) + section[1:] + ":"}
+			}
+		}
+	}
+	for _, child := range node.Children {
+		if err := describeSettings(child, base); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heldBy is the settings of a command, or nil if it has none.
+func heldBy(node *kong.Node) *settingsFlags {
+	if node == nil || node.Target.Kind() != reflect.Struct || !node.Target.CanAddr() {
+		return nil
+	}
+	holder, ok := node.Target.Addr().Interface().(settingsHolder)
+	if !ok {
+		return nil
+	}
+	return holder.heldSettings()
+}
+
+// environment is the kong resolver of BELLWIRE_… variables. It reads a value once on trial, so that an error can name
+// the variable.
+func environment(getenv func(string) string) kong.Resolver {
+	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		value := getenv(envName(flag.Name))
+		if value == "" || flag.Name == "help" {
+			return nil, nil
+		}
+		trial := reflect.New(flag.Target.Type()).Elem()
+		token := kong.Token{Type: kong.FlagValueToken, Value: value}
+		if err := flag.Parse(kong.ScanFromTokens(token), trial); err != nil {
+			return nil, fmt.Errorf("%s=%q: %w", envName(flag.Name), value, err)
+		}
+		return value, nil
+	})
+}
+
+// laidOver notes which settings came from flags and environment.
+func laidOver(origins map[string]origin, context *kong.Context) {
+	for _, step := range context.Path {
+		if step.Flag == nil {
+			continue
+		}
+		for _, row := range settingTable {
+			if row.flag() != step.Flag.Name {
+				continue
+			}
+			if step.Resolved {
+				origins[row.key] = origin{fromEnvironment, envName(row.flag())}
+			} else {
+				origins[row.key] = origin{fromFlag, "--" + row.flag()}
+			}
+		}
+	}
+}
+
+// commandOf is the command without its arguments: "config check", not "config check <file>".
+func commandOf(context *kong.Context) string {
+	if node := context.Selected(); node != nil {
+		return strings.TrimPrefix(node.FullPath(), "bellwire ")
+	}
+	return ""
+}
