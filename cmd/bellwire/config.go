@@ -147,7 +147,7 @@ type settingsProblem struct {
 
 func (p settingsProblem) String() string {
 	if p.origin.where == "" {
-		return fmt.Sprintf("%s: %s", p.key, p.text)
+		return fmt.Sprintf("%s (%s): %s", p.key, p.origin, p.text)
 	}
 	return fmt.Sprintf("%s: %s: %s", p.origin.where, p.key, p.text)
 }

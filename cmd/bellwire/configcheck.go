@@ -23,7 +23,7 @@ func (s *Settings) problems() []problem {
 	}
 	between := func(key string, value, low, high int) {
 		if value < low || value > high {
-			wrong(key, "%d is outside %d to %d", value, low, high)
+			wrong(key, "%d is out of range: write %d to %d", value, low, high)
 		}
 	}
 	s.addressProblems(wrong)
@@ -33,7 +33,7 @@ func (s *Settings) problems() []problem {
 	}
 	for _, filter := range s.Broadcast {
 		if err := wire.CheckFilter([]byte(filter)); err != nil {
-			wrong("broadcast", "%q is no filter: %v", filter, err)
+			wrong("broadcast", "%v", err)
 		}
 	}
 	s.Limits.problems(wrong, between)
@@ -52,16 +52,17 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)
 	}
 	if l.PendingBytes < l.Frame {
-		wrong("limits.pending_bytes", "%s is less than one frame (limits.frame is %s)", l.PendingBytes, l.Frame)
+		wrong("limits.pending_bytes", "%s is less than one frame: write at least limits.frame, %s", l.PendingBytes, l.Frame)
 	}
 	if l.PublishCredit < l.Frame {
-		wrong("limits.publish_credit", "%s would never let a frame of limits.frame, %s, be published", l.PublishCredit, l.Frame)
+		wrong("limits.publish_credit", "%s is less than one frame, which could then never be published: write at least limits.frame, %s",
+			l.PublishCredit, l.Frame)
 	}
 	if l.PublishPool < l.PublishCredit {
-		wrong("limits.publish_pool", "%s is less than the credit of one device (limits.publish_credit is %s)", l.PublishPool, l.PublishCredit)
+		wrong("limits.publish_pool", "%s is less than one device may take: write at least limits.publish_credit, %s", l.PublishPool, l.PublishCredit)
 	}
 	if l.Replay.Total < l.Replay.Bytes {
-		wrong("limits.replay.total", "%s is less than one stream may keep (limits.replay.bytes is %s)", l.Replay.Total, l.Replay.Bytes)
+		wrong("limits.replay.total", "%s is less than one stream may keep: write at least limits.replay.bytes, %s", l.Replay.Total, l.Replay.Bytes)
 	}
 	atLeast(wrong, "limits.pending_age", l.PendingAge, time.Millisecond)
 	atLeast(wrong, "limits.authenticate_within", l.AuthenticateWithin, time.Millisecond)
@@ -75,11 +76,11 @@ func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
 		value time.Duration
 	}{{"limits.keepalive.min", k.Min}, {"limits.keepalive.default", k.Default}, {"limits.keepalive.max", k.Max}} {
 		if each.value < time.Second || each.value%time.Second != 0 {
-			wrong(each.key, "%s is not told to devices: write whole seconds, at least 1s", durationText(each.value))
+			wrong(each.key, "%s cannot be told to a device: write whole seconds, at least 1s", durationText(each.value))
 		}
 	}
 	if k.Default < k.Min || k.Default > k.Max {
-		wrong("limits.keepalive.default", "%s is outside limits.keepalive.min to max, %s to %s",
+		wrong("limits.keepalive.default", "%s is out of range: write limits.keepalive.min to max, %s to %s",
 			durationText(k.Default), durationText(k.Min), durationText(k.Max))
 	}
 }

@@ -125,6 +125,10 @@ func (r *configReader) entry(key string, value *ast.MappingValueNode) {
 			return
 		}
 		r.origins[key] = origin{fromFile, fmt.Sprintf("%s:%d", r.name, at.Position.Line)}
+		if _, empty := value.Value.(*ast.NullNode); empty {
+			r.wrong(at, key, "has no value: give it one, or leave the line out for the default")
+			return
+		}
 		r.leaf(row, value.Value)
 		return
 	}
@@ -216,7 +220,7 @@ func wantedBy(target any, row setting) string {
 func kindOf(node ast.Node) string {
 	switch n := node.(type) {
 	case *ast.NullNode:
-		return "empty"
+		return "nothing"
 	case *ast.BoolNode:
 		return fmt.Sprintf("%v, a yes or no", n.Value)
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:

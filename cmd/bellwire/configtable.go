@@ -36,12 +36,12 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Name },
 	},
 	{
-		"listen", "127.0.0.1:7311", "host:port for devices; port 0 finds a free one",
+		"listen", "127.0.0.1:7311", "address for devices, host:port; port 0 finds a free one",
 		"plain TCP belongs on loopback until someone says otherwise",
 		func(s *Settings) any { return &s.Listen },
 	},
 	{
-		"admin", "127.0.0.1:7312", "host:port for health, metrics and the admin view, or off",
+		"admin", "127.0.0.1:7312", "address for health, metrics and the admin view, host:port, or off",
 		"it asks for no password, so it answers this machine only",
 		func(s *Settings) any { return &s.Admin },
 	},
@@ -67,12 +67,12 @@ var settingTable = []setting{
 	},
 
 	{
-		"log.level", "info", "debug, info, warn or error",
+		"log.level", "info", "least level that is logged: debug, info, warn or error",
 		"info is silent about single devices, so the log does not grow with the fleet",
 		func(s *Settings) any { return &s.Log.Level },
 	},
 	{
-		"log.format", "auto", "text, json, or auto: text on a terminal, JSON otherwise",
+		"log.format", "auto", "form of the log: text, json, or auto, which is text on a terminal and JSON otherwise",
 		"a person reads text, a collector reads JSON",
 		func(s *Settings) any { return &s.Log.Format },
 	},

@@ -166,7 +166,8 @@ func environment(getenv func(string) string) kong.Resolver {
 		trial := reflect.New(flag.Target.Type()).Elem()
 		token := kong.Token{Type: kong.FlagValueToken, Value: value}
 		if err := flag.Parse(kong.ScanFromTokens(token), trial); err != nil {
-			return nil, fmt.Errorf("%s=%q: %w", envName(flag.Name), value, err)
+			reason := strings.TrimPrefix(err.Error(), flag.ShortSummary()+": ")
+			return nil, fmt.Errorf("%s=%q: %s", envName(flag.Name), value, reason)
 		}
 		return value, nil
 	})
