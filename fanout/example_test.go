@@ -21,7 +21,7 @@ func Example() {
 	kitchen.Add(0, 7)
 	group := index.Join(1, "broadcast/+/kitchen", 12, false)
 
-	kitchen.Stream().Publish(0,
+	offset := kitchen.Stream().Publish(0,
 		func(offset uint64, tracked bool) fanout.Entry {
 			return fanout.Entry{Frame: []byte("hello")}
 		},
@@ -30,7 +30,7 @@ func Example() {
 		})
 
 	for loop := range 2 {
-		walk := kitchen.Walk(loop)
+		walk := kitchen.WalkFor(loop, offset)
 		for subs, link := walk.Next(100); len(subs) > 0; subs, link = walk.Next(100) {
 			if link != nil && !link.Told() {
 				fmt.Printf("loop %d tells %d of %s about %s\n", loop, link.Group().Len(), link.Group().Filter(), kitchen.Name())

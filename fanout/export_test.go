@@ -10,6 +10,7 @@ const (
 	TellOvertaken   = "tell overtaken"
 	TellJoiners     = "tell joiners"
 	AnnounceFilters = "announce filters"
+	BeginGroups     = "begin groups"
 	WalkDownwards   = "walk downwards"
 )
 
@@ -22,6 +23,7 @@ func (x *Index) Without(rule string) {
 		TellOvertaken:   &x.without.tellOvertaken,
 		TellJoiners:     &x.without.tellJoiners,
 		AnnounceFilters: &x.without.announceFilters,
+		BeginGroups:     &x.without.beginGroups,
 		WalkDownwards:   &x.without.walkDownwards,
 	}[rule] = true
 }

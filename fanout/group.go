@@ -71,10 +71,12 @@ func (x *Index) Leave(g *Group, s Sub, tracks bool) {
 	}
 }
 
-// Link is a group whose filter matches a topic. It remembers whether the group has been told about the topic.
+// Link is a group whose filter matches a topic. It remembers from which message on the group belongs to the topic's
+// audience, and whether the group has been told about the topic.
 type Link struct {
 	group *Group
-	told  uint32 // joins of the group when it was last told; 0: never. Loop only
+	from  atomic.Uint64 // offset; 0: no message has been published since the filters matched. Written under the stream's lock
+	told  uint32        // joins of the group when it was last told; 0: never. Loop only
 	loop  uint8
 }
 
@@ -86,3 +88,9 @@ func (l *Link) Told() bool { return l.told == l.group.joins }
 
 // SetTold notes that all present members of the group have been told about the topic. For the loop only.
 func (l *Link) SetTold() { l.told = l.group.joins }
+
+// concerns reports whether the group was in the audience of the message with that offset.
+func (l *Link) concerns(offset uint64) bool {
+	from := l.from.Load()
+	return from != 0 && from <= offset
+}

@@ -64,6 +64,7 @@ type rules struct {
 	tellOvertaken   bool // a reader says what the ring dropped before it got there
 	tellJoiners     bool // a group counts as not told once anyone has joined it
 	announceFilters bool // a new filter makes topics match again
+	beginGroups     bool // a group gets only messages that were published with it in the audience
 	walkDownwards   bool // walks go from the end of a list to its beginning
 }
 

@@ -4,14 +4,31 @@ import (
 	"cmp"
 	"math/bits"
 	"slices"
+	"sync/atomic"
 )
 
-// matched is the groups whose filter matches a topic, as of one state of the filters. It is immutable; what a link says
-// about being told belongs to the link's loop, and a link stays the same as long as its group matches.
+// matched is the groups whose filter matches a topic, as of one state of the filters. The set is immutable, and a link stays
+// the same as long as its group matches.
 type matched struct {
 	loops   uint64
-	tracked bool
 	links   []*Link // by loop, then by age of the group
+	tracked bool
+	begun   atomic.Bool // all links have a from; written under the stream's lock
+}
+
+// begin notes that the message with that offset is the first of links that have had none. Messages before it may still
+// be in the mailbox of a loop because of other subscribers who were there then, while later ones before it are not: a group
+// that got those would see a hole that nobody announces.
+func (m *matched) begin(offset uint64) {
+	if m.begun.Load() {
+		return
+	}
+	for _, l := range m.links {
+		if l.from.Load() == 0 {
+			l.from.Store(offset)
+		}
+	}
+	m.begun.Store(true)
 }
 
 // on returns the links of one loop.

@@ -87,7 +87,7 @@ func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (Entry, uin
 }
 
 func (s *Stream) appendLocked(now uint32, encode func(uint64, bool) Entry) (Entry, uint64) {
-	loops, tracked := s.topic.audience()
+	loops, tracked := s.topic.audience(s.next)
 	e := encode(s.next, tracked)
 	now = max(now, s.published.Load()) // clocks of loops may differ by a second; a ring's times must not go back
 	e.Offset, e.At = s.next, now

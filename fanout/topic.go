@@ -54,20 +54,28 @@ func (t *Topic) Name() string { return t.name }
 // with a group whose filter matches. Any goroutine may call it, but only what is read under the stream's lock (that is,
 // what [Stream.Publish] hands to post) is ordered with subscriptions.
 func (t *Topic) Loops() uint64 {
-	loops, _ := t.audience()
+	loops := t.exact.Load()
+	if m := t.match(); m != nil {
+		loops |= m.loops
+	}
 	return loops
 }
 
 // Tracked reports whether anybody, exact subscriber or matching group, tracks the topic. Any goroutine may call it.
 func (t *Topic) Tracked() bool {
-	_, tracked := t.audience()
-	return tracked
+	if t.trackers.Load() > 0 {
+		return true
+	}
+	m := t.match()
+	return m != nil && m.tracked
 }
 
-// audience returns what a publish needs to know of the topic: the loops, and whether anyone tracks it.
-func (t *Topic) audience() (loops uint64, tracked bool) {
+// audience returns who gets the message with that offset: the loops, and whether anyone tracks it. The stream's lock is
+// held.
+func (t *Topic) audience(offset uint64) (loops uint64, tracked bool) {
 	loops, tracked = t.exact.Load(), t.trackers.Load() > 0
 	if m := t.match(); m != nil {
+		m.begin(offset)
 		loops |= m.loops
 		tracked = tracked || m.tracked
 	}

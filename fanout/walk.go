@@ -11,21 +11,30 @@ import "math"
 type Walk struct {
 	roster *roster
 	links  []*Link // still to be walked; the first one is under way once exact is false
+	offset uint64  // of the message; math.MaxUint64: of none, show everyone
 	topic  uint32
 	exact  bool // the exact subscribers are under way
+	all    bool // see rules.beginGroups
 	up     bool // see rules.walkDownwards
 	left   int  // how many of the list under way are still to be shown
 	one    [1]Sub
 }
 
 // Walk begins a walk over everything that is listed now: the exact subscribers, then the members of each group whose
-// filter matches. For the loop only.
-func (t *Topic) Walk(loop int) Walk {
+// filter matches. It is for looking; a message goes to whom [Topic.WalkFor] shows. For the loop only.
+func (t *Topic) Walk(loop int) Walk { return t.WalkFor(loop, math.MaxUint64) }
+
+// WalkFor begins a walk over those who get the message with that offset: everything that is listed now, except groups
+// that were not in its audience when it was published. A group that appeared while the message was in the mailbox (where
+// it is because of somebody else) must not get it, because messages behind it may not have been posted to this loop: the
+// first message of a group is the first one whose publish knew of it. For the loop only.
+func (t *Topic) WalkFor(loop int, offset uint64) Walk {
 	r := &t.index.rosters[loop]
-	w := Walk{roster: r, topic: t.id, exact: true, left: int(r.interests[t.id].listed)}
+	w := Walk{roster: r, topic: t.id, offset: offset, exact: true, left: int(r.interests[t.id].listed)}
 	if m := t.match(); m != nil {
 		w.links = m.on(loop)
 	}
+	w.all = t.index.without.beginGroups
 	if t.index.without.walkDownwards {
 		w.up, w.left = true, 0
 	}
@@ -45,8 +54,10 @@ func (w *Walk) Next(most int) (subs []Sub, link *Link) {
 	}
 	for len(w.links) > 0 {
 		link = w.links[0]
-		if subs = w.take(link.group.members.subs, most); len(subs) > 0 {
-			return subs, link
+		if w.offset == math.MaxUint64 || link.concerns(w.offset) || w.all {
+			if subs = w.take(link.group.members.subs, most); len(subs) > 0 {
+				return subs, link
+			}
 		}
 		w.links = w.links[1:]
 		w.rewind()
