@@ -1,0 +1,210 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	_ "embed" // the floor's source
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Placeholders in a server's command line; each becomes a free address of
+// 127.0.0.1.
+const (
+	ListenPlaceholder = "{listen}" // the device port
+	AdminPlaceholder  = "{admin}"  // /readyz and /metrics
+)
+
+const (
+	startTime = 15 * time.Second // for a server to be ready
+	stopTime  = 2 * time.Second  // for a server to end before it is asked again, then killed
+)
+
+//go:embed floor/floor.c
+var floorSource []byte
+
+// process is a server under test.
+type process struct {
+	cmd    *exec.Cmd
+	device netip.AddrPort
+	admin  string        // base URL; empty: it has none
+	errors *tail         // the last that it wrote to stderr
+	ended  chan struct{} // closed when the process is gone
+}
+
+func (p *process) pid() int { return p.cmd.Process.Pid }
+
+// startServer starts a gateway on one CPU (any, if negative) and waits until it
+// says that it is ready.
+func startServer(ctx context.Context, command []string, cpu int) (*process, error) {
+	line := strings.Join(command, " ")
+	if !strings.Contains(line, ListenPlaceholder) || !strings.Contains(line, AdminPlaceholder) {
+		return nil, fmt.Errorf("the server's command line %q must hold %s and %s, for the addresses it shall use", line, ListenPlaceholder, AdminPlaceholder)
+	}
+	device, admin, err := freeAddresses()
+	if err != nil {
+		return nil, err
+	}
+	args := make([]string, len(command))
+	for i, a := range command {
+		args[i] = strings.NewReplacer(ListenPlaceholder, device.String(), AdminPlaceholder, admin.String()).Replace(a)
+	}
+	p := &process{cmd: exec.Command(args[0], args[1:]...), device: device, admin: "http://" + admin.String()}
+	if err := p.start(cpu); err != nil {
+		return nil, err
+	}
+	if err := p.ready(ctx); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// freeAddresses are two that nobody listens on now.
+func freeAddresses() (a, b netip.AddrPort, err error) {
+	var free [2]netip.AddrPort
+	for i := range free {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return a, b, err
+		}
+		defer l.Close()
+		free[i] = l.Addr().(*net.TCPAddr).AddrPort()
+	}
+	return free[0], free[1], nil
+}
+
+func (p *process) start(cpu int) error {
+	p.errors = &tail{}
+	p.cmd.Stderr = p.errors
+	if err := startOn(cpu, p.cmd); err != nil {
+		return fmt.Errorf("start %s: %w", p.cmd.Args[0], err)
+	}
+	p.ended = make(chan struct{})
+	go func() {
+		p.cmd.Wait() //nolint:errcheck // how it ended does not matter; what it said is in p.errors
+		close(p.ended)
+	}()
+	return nil
+}
+
+func (p *process) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTime)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		if body, err := get(ctx, p.admin+"/readyz"); err == nil {
+			body.Close()
+			return nil
+		}
+		select {
+		case <-p.ended:
+			return fmt.Errorf("%s ended before it was ready: %s", p.cmd.Args[0], p.errors)
+		case <-ctx.Done():
+			return fmt.Errorf("%s was not ready: %w: %s", p.cmd.Args[0], ctx.Err(), p.errors)
+		case <-again.C:
+		}
+	}
+}
+
+// stop ends the process, with patience for one that drains.
+func (p *process) stop() {
+	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGTERM, os.Kill} {
+		p.cmd.Process.Signal(s) //nolint:errcheck // it may be gone already
+		select {
+		case <-p.ended:
+			return
+		case <-time.After(stopTime):
+		}
+	}
+	<-p.ended
+}
+
+// buildFloor compiles the floor into dir.
+func buildFloor(ctx context.Context, dir, cc string) (binary string, err error) {
+	source, binary := filepath.Join(dir, "floor.c"), filepath.Join(dir, "floor")
+	if err := os.WriteFile(source, floorSource, 0o600); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, cc, "-O2", "-o", binary, source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("compile the floor with %s: %w: %s", cc, err, out)
+	}
+	return binary, nil
+}
+
+// startFloor starts the floor; mode is single or joined.
+func startFloor(binary, mode string, cpu int, options ...string) (*process, error) {
+	p := &process{cmd: exec.Command(binary, append([]string{mode}, options...)...)}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	p.cmd.Stdout = w
+	err = p.start(cpu)
+	w.Close()
+	if err != nil {
+		return nil, err
+	}
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err == nil {
+		p.device, err = netip.ParseAddrPort(strings.TrimSpace(strings.TrimPrefix(line, "listening ")))
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("the floor did not say where it listens: %w: %s", err, p.errors)
+	}
+	return p, nil
+}
+
+// get asks an admin address; the caller closes the body.
+func get(ctx context.Context, url string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, fmt.Errorf("%s answers %s", url, answer.Status)
+	}
+	return answer.Body, nil
+}
+
+// tail keeps the last of what is written to it. It is safe for concurrent use.
+type tail struct {
+	mu   sync.Mutex
+	last []byte
+}
+
+const tailSize = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.last = append(t.last, b...)
+	if extra := len(t.last) - tailSize; extra > 0 {
+		t.last = t.last[:copy(t.last, t.last[extra:])]
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.last))
+}

@@ -1,0 +1,31 @@
+//go:build !linux
+
+package bench
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os/exec"
+	"time"
+)
+
+var errUnsupported = errors.New("measuring needs Linux: epoll, /proc and the CPU clock of another process")
+
+type devices struct{ tally }
+
+type memory struct{ rss, anon, slab uint64 }
+
+func connect(context.Context, netip.AddrPort, string, int, int) (*devices, error) {
+	return nil, errUnsupported
+}
+
+func (*devices) burst(context.Context, int) error { return errUnsupported }
+func (*devices) quiet(context.Context) error      { return errUnsupported }
+func (*devices) close()                           {}
+
+func processCPU(int) (time.Duration, error) { return 0, errUnsupported }
+func processMemory(int) (memory, error)     { return memory{}, errUnsupported }
+func descriptorLimit() uint64               { return 0 }
+func startOn(int, *exec.Cmd) error          { return errUnsupported }
+func pinSelf(int) (func(), error)           { return nil, errUnsupported }
