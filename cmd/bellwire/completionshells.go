@@ -37,7 +37,8 @@ func zshScript(nodes []completionNode) string {
 		}
 		out.WriteString("}\n")
 	}
-	out.WriteString("\ncompdef _bellwire bellwire\n")
+	// zsh runs the file as the function _bellwire when it finds it in $fpath; sourced, it has to be announced.
+	out.WriteString("\nif [[ $funcstack[1] == _bellwire ]]; then _bellwire \"$@\"; else compdef _bellwire bellwire; fi\n")
 	return out.String()
 }
 

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	bellwireCall = regexp.MustCompile(`(?:^|[\s/|(])bellwire ([^|)#\n]+)`)
+	flagWord     = regexp.MustCompile(`^--([a-z][a-z-]*)(=.*)?$`)
+)
+
+// calls are the command lines of bellwire in the code blocks of a Markdown text, split at spaces.
+func calls(markdown string) [][]string {
+	var found [][]string
+	for i, part := range strings.Split("\n"+markdown, "\n```") {
+		if i%2 == 0 {
+			continue
+		}
+		_, block, _ := strings.Cut(part, "\n")
+		for _, line := range strings.Split(block, "\n") {
+			if strings.HasPrefix(line, "bellwire: ") {
+				continue // an error that is shown
+			}
+			for _, match := range bellwireCall.FindAllStringSubmatch(line, -1) {
+				found = append(found, strings.Fields(match[1]))
+			}
+		}
+	}
+	return found
+}
+
+// unknownIn names the first word of a call that the command line does not have, or nothing.
+func unknownIn(node *kong.Node, call []string) string {
+	for len(call) > 0 && len(node.Children) > 0 && !strings.HasPrefix(call[0], "-") {
+		child := childOf(node, call[0])
+		if child == nil {
+			return call[0]
+		}
+		node, call = child, call[1:]
+	}
+	for _, word := range call {
+		match := flagWord.FindStringSubmatch(word)
+		if match == nil {
+			continue
+		}
+		known := match[1] == "help"
+		for _, group := range node.AllFlags(false) {
+			for _, flag := range group {
+				known = known || flag.Name == match[1]
+			}
+		}
+		if !known {
+			return word
+		}
+	}
+	return ""
+}
+
+func childOf(node *kong.Node, name string) *kong.Node {
+	for _, child := range node.Children {
+		if child.Name == name {
+			return child
+		}
+	}
+	return nil
+}
+
+func model(t *testing.T) *kong.Node {
+	t.Helper()
+	base, err := defaultSettings()
+	require.NoError(t, err)
+	parser, err := newParser(base)
+	require.NoError(t, err)
+	return parser.Model.Node
+}
+
+func TestReadmeNamesOnlyCommandsThatExist(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	found := calls(string(readme))
+	require.NotEmpty(t, found, "the README shows no command at all")
+	root := model(t)
+	for _, call := range found {
+		require.Empty(t, unknownIn(root, call), "the README says: bellwire %s", strings.Join(call, " "))
+	}
+}
+
+func TestReadingOfCalls(t *testing.T) {
+	found := calls("bellwire words\n```\n$ bin/bellwire config show --json   # why\ntail -f x | bellwire version --json | cat\nbellwire: an error\n```\nbellwire none\n")
+	require.Equal(t, [][]string{{"config", "show", "--json"}, {"version", "--json"}}, found)
+	root := model(t)
+	for _, test := range []struct{ call, want string }{
+		{"config show --limits-frame=4KiB --json", ""},
+		{"config check bellwire.yaml", ""},
+		{"version --help", ""},
+		{"config shw", "shw"},
+		{"serf", "serf"},
+		{"config show --limit-frame 4KiB", "--limit-frame"},
+		{"version --jsn", "--jsn"},
+	} {
+		require.Equal(t, test.want, unknownIn(root, strings.Fields(test.call)), test.call)
+	}
+}
