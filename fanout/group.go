@@ -83,14 +83,16 @@ type Link struct {
 // Group returns the group.
 func (l *Link) Group() *Group { return l.group }
 
+// From returns the offset of the first message that the group is in the audience of, 0 if none has been published since
+// it matches. Whoever gives several messages to a group at once leaves out those before it. Any goroutine may call it.
+func (l *Link) From() uint64 { return l.from.Load() }
+
 // Told reports whether the group has been told about the topic and nobody joined it since. For the loop only.
 func (l *Link) Told() bool { return l.told == l.group.joins }
 
 // SetTold notes that all present members of the group have been told about the topic. For the loop only.
 func (l *Link) SetTold() { l.told = l.group.joins }
 
-// concerns reports whether the group was in the audience of the message with that offset.
-func (l *Link) concerns(offset uint64) bool {
-	from := l.from.Load()
-	return from != 0 && from <= offset
-}
+// Retell makes Told false for all topics of the group, as if somebody had joined: for a member that missed a telling,
+// because another subscription had brought it the topic. For the loop only.
+func (g *Group) Retell() { g.joins++ }

@@ -11,10 +11,10 @@ import "math"
 type Walk struct {
 	roster *roster
 	links  []*Link // still to be walked; the first one is under way once exact is false
-	offset uint64  // of the message; math.MaxUint64: of none, show everyone
+	offset uint64  // of the message
 	topic  uint32
 	exact  bool // the exact subscribers are under way
-	all    bool // see rules.beginGroups
+	all    bool // groups are shown whatever the offset
 	up     bool // see rules.walkDownwards
 	left   int  // how many of the list under way are still to be shown
 	one    [1]Sub
@@ -22,12 +22,19 @@ type Walk struct {
 
 // Walk begins a walk over everything that is listed now: the exact subscribers, then the members of each group whose
 // filter matches. It is for looking; a message goes to whom [Topic.WalkFor] shows. For the loop only.
-func (t *Topic) Walk(loop int) Walk { return t.WalkFor(loop, math.MaxUint64) }
+func (t *Topic) Walk(loop int) Walk {
+	w := t.WalkFor(loop, 0)
+	w.all = true
+	return w
+}
 
 // WalkFor begins a walk over those who get the message with that offset: everything that is listed now, except groups
 // that were not in its audience when it was published. A group that appeared while the message was in the mailbox (where
 // it is because of somebody else) must not get it, because messages behind it may not have been posted to this loop: the
-// first message of a group is the first one whose publish knew of it. For the loop only.
+// first message of a group is the first one whose publish knew of it.
+//
+// A walk may serve several messages that lie next to each other: it is begun with the offset of the last, and a group gets
+// those from [Link.From] on. For the loop only.
 func (t *Topic) WalkFor(loop int, offset uint64) Walk {
 	r := &t.index.rosters[loop]
 	w := Walk{roster: r, topic: t.id, offset: offset, exact: true, left: int(r.interests[t.id].listed)}
@@ -54,7 +61,7 @@ func (w *Walk) Next(most int) (subs []Sub, link *Link) {
 	}
 	for len(w.links) > 0 {
 		link = w.links[0]
-		if w.offset == math.MaxUint64 || link.concerns(w.offset) || w.all {
+		if w.concerns(link) {
 			if subs = w.take(link.group.members.subs, most); len(subs) > 0 {
 				return subs, link
 			}
@@ -63,6 +70,15 @@ func (w *Walk) Next(most int) (subs []Sub, link *Link) {
 		w.rewind()
 	}
 	return nil, nil
+}
+
+// concerns reports whether the group was in the audience of the message.
+func (w *Walk) concerns(link *Link) bool {
+	if w.all {
+		return true
+	}
+	from := link.from.Load()
+	return from != 0 && from <= w.offset
 }
 
 func (w *Walk) rewind() {

@@ -1,0 +1,343 @@
+package fanout_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+
+	"github.com/bellwire/bellwire/fanout"
+)
+
+// The figures that the index has to reach: run with
+//
+//	go test -run '^$' -bench . -benchmem ./fanout
+const (
+	manyTopics = 1_000_000
+	hotTopics  = 1000
+)
+
+func topicNames(n int) [][]byte {
+	names := make([][]byte, n)
+	for i := range names {
+		names[i] = fmt.Appendf(nil, "broadcast/eu/%05d/%06d", i%5000, i) // 25 bytes
+	}
+	return names
+}
+
+// shuffled returns copies of the names in random order, in memory in that order: looked up are bytes that were just read
+// from a socket, so getting at the key is not part of the figure.
+func shuffled(names [][]byte) [][]byte {
+	rng := rand.New(rand.NewPCG(13, 14))
+	order := make([][]byte, len(names))
+	memory := make([]byte, 0, len(names)*len(names[0]))
+	for i, j := range rng.Perm(len(names)) {
+		start := len(memory)
+		memory = append(memory, names[j]...)
+		order[i] = memory[start:len(memory):len(memory)]
+	}
+	return order
+}
+
+func newBenchIndex(b *testing.B, loops int, names [][]byte) *fanout.Index {
+	b.Helper()
+	x := newIndex(b, fanout.Config{Loops: loops, Topics: manyTopics})
+	for _, name := range names {
+		if _, err := x.Ensure(name); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return x
+}
+
+// BenchmarkIndex looks names up among 1,000,000 topics: 1,000 hot ones, and all in random order, with a plain map beside
+// it. "+loops" also asks who is interested, as a publish does.
+func BenchmarkIndex(b *testing.B) {
+	names := topicNames(manyTopics)
+	all := shuffled(names)
+	hot := shuffled(all[:hotTopics])
+	plain := make(map[string]*fanout.Topic, 0)
+	x := newBenchIndex(b, 2, names)
+	x.Each(func(t *fanout.Topic) bool { plain[string([]byte(t.Name()))] = t; return true })
+
+	lookups := func(keys [][]byte) {
+		name := "random"
+		if len(keys) == hotTopics {
+			name = "hot"
+		}
+		b.Run("map/"+name, func(b *testing.B) { eachName(b, keys, func(k []byte) bool { return plain[string(k)] != nil }) })
+		b.Run("index/"+name, func(b *testing.B) { eachName(b, keys, func(k []byte) bool { return x.Lookup(k) != nil }) })
+		b.Run("index+loops/"+name, func(b *testing.B) { eachName(b, keys, func(k []byte) bool { return x.Lookup(k).Loops() == 0 }) })
+	}
+	lookups(hot)
+	lookups(all)
+}
+
+func eachName(b *testing.B, keys [][]byte, found func([]byte) bool) {
+	b.ReportAllocs()
+	at := 0
+	for b.Loop() {
+		if !found(keys[at]) {
+			b.Fatal("a name is missing")
+		}
+		if at++; at == len(keys) {
+			at = 0
+		}
+	}
+}
+
+// BenchmarkIndexWithFilters looks names up and asks who is interested while there are 100,000 filters that match none of
+// them, and while besides 100 filters come and go in each second of lookups: below another prefix, below the same prefix
+// and (the worst case, which makes every topic match anew) with wildcards in front.
+func BenchmarkIndexWithFilters(b *testing.B) {
+	names := topicNames(manyTopics)
+	all := shuffled(names)
+	hot := shuffled(all[:hotTopics])
+	x := newBenchIndex(b, 2, names)
+	loops := func(k []byte) bool { return x.Lookup(k).Loops() == 0 }
+	b.Run("none/hot", func(b *testing.B) { eachName(b, hot, loops) })
+	b.Run("none/random", func(b *testing.B) { eachName(b, all, loops) })
+	for i := range 100_000 {
+		switch i % 4 {
+		case 0:
+			x.Join(i%2, fmt.Sprintf("broadcast/eu/%05d/+/x%d", i%5000, i), 1, false)
+		case 1:
+			x.Join(i%2, fmt.Sprintf("broadcast/us/%d/#", i), 1, false)
+		case 2:
+			x.Join(i%2, fmt.Sprintf("plant/%d/+", i), 1, false)
+		default:
+			x.Join(i%2, fmt.Sprintf("+/+/%d", i), 1, false)
+		}
+	}
+	for _, name := range names { // each topic has seen them
+		x.Lookup(name).Loops()
+	}
+	b.Run("100k/hot", func(b *testing.B) { eachName(b, hot, loops) })
+	b.Run("100k/random", func(b *testing.B) { eachName(b, all, loops) })
+	for _, churn := range []struct{ name, filter string }{
+		{"elsewhere", "plant/new%d/+"}, {"nearby", "broadcast/eu/%05d/+/y"}, {"everywhere", "+/+/new%d"},
+	} {
+		b.Run("100k+churn/"+churn.name+"/hot", func(b *testing.B) { eachName(b, hot, churned(x, churn.filter, loops)) })
+		b.Run("100k+churn/"+churn.name+"/random", func(b *testing.B) { eachName(b, all, churned(x, churn.filter, loops)) })
+	}
+}
+
+// churned lets a filter come or go every 50,000 calls: at 100 ns each, 100 come and 100 go in a second.
+func churned(x *fanout.Index, filter string, do func([]byte) bool) func([]byte) bool {
+	n := 0
+	var here *fanout.Group
+	return func(k []byte) bool {
+		if n++; n%50_000 == 0 {
+			if here == nil {
+				here = x.Join(0, fmt.Sprintf(filter, n/50_000%5000), 9, false)
+			} else {
+				x.Leave(here, 9, false)
+				here = nil
+			}
+		}
+		return do(k)
+	}
+}
+
+// BenchmarkJoinEverything subscribes to "#" over 1,000,000 topics and leaves again: no loop may be blocked for 1 ms. The
+// first publish of each topic then finds the filter: "match".
+func BenchmarkJoinEverything(b *testing.B) {
+	names := topicNames(manyTopics)
+	x := newBenchIndex(b, 2, names)
+	b.Run("join", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			x.Leave(x.Join(0, "#", 1, false), 1, false)
+		}
+	})
+	b.Run("match", func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		g := x.Join(0, "#", 1, false)
+		for b.Loop() {
+			x.ByID(uint32(i + 1)).Loops()
+			if i++; i == manyTopics {
+				i = 0
+				x.Leave(g, 1, false)
+				g = x.Join(0, "#", 1, false)
+			}
+		}
+	})
+}
+
+// BenchmarkEnsure creates 1,000,000 topics and reports their memory.
+func BenchmarkEnsure(b *testing.B) {
+	names := topicNames(manyTopics)
+	b.ResetTimer()
+	for b.Loop() {
+		before := heapBytes()
+		x := newBenchIndex(b, 2, names)
+		b.ReportMetric(float64(heapBytes()-before)/manyTopics, "B/topic")
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/manyTopics, "ns/topic")
+		runtime.KeepAlive(x)
+	}
+}
+
+func heapBytes() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkSubscriptionMemory reports what an exact subscription costs beyond the topic, for several shapes.
+func BenchmarkSubscriptionMemory(b *testing.B) {
+	for _, shape := range []struct{ topics, perLoop, loops int }{
+		{1_000_000, 1, 1}, {500_000, 1, 2}, {200_000, 3, 2}, {50_000, 10, 2}, {5_000, 100, 2}, {25, 20_000, 2}, {10, 15_000, 2}, {65_000, 1, 16},
+	} {
+		b.Run(fmt.Sprintf("%dx%dx%d", shape.topics, shape.perLoop, shape.loops), func(b *testing.B) {
+			names := topicNames(shape.topics)
+			x := newBenchIndex(b, shape.loops, names)
+			n := 0
+			for b.Loop() {
+				before := heapBytes()
+				n = 0
+				for s := range shape.perLoop {
+					for id := range shape.topics {
+						for loop := range shape.loops {
+							x.ByID(uint32(id+1)).Add(loop, fanout.Sub(s))
+							n++
+						}
+					}
+				}
+				b.ReportMetric(float64(heapBytes()-before)/float64(n), "B/subscription")
+				b.StopTimer()
+				for id := range shape.topics {
+					for loop := range shape.loops {
+						for s := range shape.perLoop {
+							x.ByID(uint32(id+1)).Remove(loop, fanout.Sub(s))
+						}
+					}
+				}
+				b.StartTimer()
+				if b.N > 0 {
+					break
+				}
+			}
+			runtime.KeepAlive(x)
+		})
+	}
+}
+
+// BenchmarkWildcardMemory reports the memory of 15,000 sessions on one wildcard filter that matches 10,000 topics, on
+// two loops: sessions + topics, not their product.
+func BenchmarkWildcardMemory(b *testing.B) {
+	const sessions, topics = 15_000, 10_000
+	names := topicNames(topics)
+	for b.Loop() {
+		x := newBenchIndex(b, 2, names)
+		before := heapBytes()
+		for s := range sessions {
+			x.Join(s%2, "broadcast/#", fanout.Sub(s/2), true)
+		}
+		joined := heapBytes()
+		x.Each(func(t *fanout.Topic) bool { return t.Loops() == 0b11 })
+		matched := heapBytes()
+		b.ReportMetric(float64(joined-before)/sessions, "B/session")
+		b.ReportMetric(float64(matched-joined)/topics, "B/match")
+		b.ReportMetric(float64(matched-before), "B/total")
+		runtime.KeepAlive(x)
+	}
+}
+
+// BenchmarkPublish stamps and keeps a message and posts it to two loops.
+func BenchmarkPublish(b *testing.B) {
+	for _, common := range []string{"alone", "budget"} {
+		b.Run(common, func(b *testing.B) {
+			cfg := fanout.Config{}
+			if common == "budget" {
+				cfg.Budget = fanout.NewBudget(64<<20, 0)
+			}
+			x := newIndex(b, cfg)
+			topic := ensure(b, x, "broadcast/eu/kitchen")
+			topic.Add(0, 1)
+			x.Join(1, "broadcast/#", 1, true)
+			s := topic.Stream()
+			frame := make([]byte, 64)
+			var loops uint64
+			b.ReportAllocs()
+			for b.Loop() {
+				s.Publish(0,
+					func(uint64, bool) fanout.Entry { return fanout.Entry{Frame: frame} },
+					func(to uint64, e fanout.Entry) { loops |= to })
+			}
+		})
+	}
+}
+
+// BenchmarkPublishOverBudget publishes to 300,000 topics in turn under a budget for about 100,000 of them, so that each
+// message costs another its place.
+func BenchmarkPublishOverBudget(b *testing.B) {
+	const topics = 300_000
+	budget := fanout.NewBudget(100_000*(100+int64(fanout.EntrySize)), 0)
+	x := newIndex(b, fanout.Config{Topics: topics, Budget: budget})
+	for _, name := range topicNames(topics) {
+		ensure(b, x, string(name))
+	}
+	frame := make([]byte, 100)
+	for i := range 2 * topics {
+		publish(x.ByID(uint32(i%topics+1)), uint32(i/1000), frame)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	i := 2 * topics
+	for b.Loop() {
+		publish(x.ByID(uint32(i%topics+1)), uint32(i/1000), frame)
+		i++
+	}
+	b.ReportMetric(float64(budget.Used()), "B/rings")
+}
+
+// BenchmarkWalk walks 1,000 exact subscribers, and as many members of a group, in parts of 64.
+func BenchmarkWalk(b *testing.B) {
+	for _, kind := range []string{"exact", "group"} {
+		b.Run(kind, func(b *testing.B) {
+			x := newIndex(b, fanout.Config{})
+			topic := ensure(b, x, "broadcast/eu/kitchen")
+			for s := range fanout.Sub(1000) {
+				if kind == "exact" {
+					topic.Add(0, s)
+				} else {
+					x.Join(0, "broadcast/#", s, false)
+				}
+			}
+			publish(topic, 0, nil)
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				for w := topic.WalkFor(0, 1); ; {
+					subs, _ := w.Next(64)
+					if len(subs) == 0 {
+						break
+					}
+					n += len(subs)
+				}
+				if n != 1000 {
+					b.Fatal(n)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkAddRemove takes a subscriber off a list of 20,000 and puts it back.
+func BenchmarkAddRemove(b *testing.B) {
+	topic := ensure(b, newIndex(b, fanout.Config{}), "a")
+	const n = 20_000
+	for s := range fanout.Sub(n) {
+		topic.Add(0, s)
+	}
+	s := fanout.Sub(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		topic.Remove(0, s)
+		topic.Add(0, s)
+		s = (s*7 + 1) % n
+	}
+}
