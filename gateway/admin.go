@@ -1,0 +1,276 @@
+package gateway
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// Status is what GET /v1/gateway answers.
+type Status struct {
+	Name          string    `json:"name"`
+	Listen        string    `json:"listen"`
+	Ready         bool      `json:"ready"`
+	Draining      bool      `json:"draining"`
+	Life          wire.Life `json:"-"`
+	LifeText      string    `json:"life"`
+	Started       time.Time `json:"started"`
+	Loops         int       `json:"loops"`
+	Broadcast     []string  `json:"broadcast"`
+	Connections   int64     `json:"connections"`
+	MaxConns      int       `json:"connections_max"`
+	Sessions      int64     `json:"sessions"`
+	Subscriptions int64     `json:"subscriptions"`
+	Topics        int64     `json:"topics"`
+	Published     uint64    `json:"published"`
+	Deliveries    uint64    `json:"deliveries"`
+	Replayed      uint64    `json:"replayed"`
+	Dropped       uint64    `json:"dropped"`
+	Mailbox       int       `json:"mailbox_entries"`
+	CreditUsed    int64     `json:"publish_credit_used_bytes"`
+	RingBytes     int64     `json:"ring_bytes"`
+}
+
+// SessionInfo is one row of GET /v1/sessions.
+type SessionInfo struct {
+	Tenant        string   `json:"tenant"`
+	Device        string   `json:"device"`
+	Remote        string   `json:"remote"`
+	Loop          int      `json:"loop"`
+	Subscriptions []string `json:"subscriptions"`
+	Behind        bool     `json:"behind"`
+	PendingBytes  int      `json:"pending_bytes"`
+}
+
+// TopicInfo is one row of GET /v1/topics.
+type TopicInfo struct {
+	Tenant      string `json:"tenant"`
+	Topic       string `json:"topic"`
+	ID          uint32 `json:"id"`
+	Life        string `json:"life"`
+	Next        uint64 `json:"next"`
+	Kept        uint64 `json:"kept"`
+	Subscribers int    `json:"subscribers"`
+}
+
+// mostRows is the length of an admin list unless ?limit= asks for less.
+const mostRows = 1000
+
+// Handler is the admin API. It has no authentication: serve it on loopback, or
+// behind something that has.
+func (g *Gateway) Handler() http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { text(w, http.StatusOK, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !g.isReady() {
+			text(w, http.StatusServiceUnavailable, "not ready\n")
+			return
+		}
+		text(w, http.StatusOK, "ready\n")
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /v1/gateway", func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Status()) })
+	mux.HandleFunc("GET /v1/sessions", g.listSessions)
+	mux.HandleFunc("GET /v1/topics", g.listTopics)
+	mux.HandleFunc("DELETE /v1/sessions/{tenant}/{device}", g.deleteSession)
+	if g.cfg.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}
+
+// Status is a snapshot of the gateway; its figures are each true, but not all of
+// the same instant.
+func (g *Gateway) Status() Status {
+	t := g.totals()
+	s := Status{
+		Name: g.Name(), Ready: g.isReady(), Draining: g.draining.Load(), Life: g.life, LifeText: g.life.String(),
+		Started: g.started, Loops: g.cfg.Loops, Broadcast: g.cfg.Broadcast,
+		Connections: g.conns.Load(), MaxConns: g.maxConns(), Sessions: t.sessions, Subscriptions: t.subscriptions,
+		Topics: g.topics.Load(), Published: t.published + g.external.Load(), Deliveries: t.messages,
+		Replayed: t.replayed, Dropped: t.dropped, Mailbox: t.mail,
+		CreditUsed: g.credit.used.Load(), RingBytes: g.rings.Used(),
+	}
+	if a := g.Addr(); a != nil {
+		s.Listen = a.String()
+	}
+	return s
+}
+
+func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
+	topic := r.FormValue("topic")
+	if topic != "" {
+		if err := wire.CheckTopic([]byte(topic)); err != nil {
+			fail(w, http.StatusBadRequest, "topic: "+err.Error())
+			return
+		}
+	}
+	tenant := r.FormValue("tenant")
+	rows := []SessionInfo{}
+	ok := g.onLoops(r, func(l *loop) {
+		l.slots.each(func(s *session) {
+			if s.tenant == nil || len(rows) >= mostRows || tenant != "" && s.tenant.name != tenant {
+				return
+			}
+			if topic == "" || s.wants(topic) {
+				rows = append(rows, s.info())
+			}
+		})
+	})
+	if !ok {
+		fail(w, http.StatusServiceUnavailable, "the gateway is not running")
+		return
+	}
+	slices.SortFunc(rows, func(a, b SessionInfo) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Device, b.Device))
+	})
+	answer(w, rows)
+}
+
+// wants reports whether a session is subscribed to a topic (BC-6).
+func (s *session) wants(topic string) bool {
+	for i := range s.subs {
+		if !s.subs[i].mute && wire.Match(s.subs[i].filter(), topic) {
+			return true
+		}
+	}
+	return false
+}
+
+func (sub *subscription) filter() string {
+	if sub.group != nil {
+		return sub.group.Filter()
+	}
+	return sub.topic.Name()
+}
+
+func (s *session) info() SessionInfo {
+	row := SessionInfo{
+		Tenant: s.tenant.name, Device: s.device, Remote: addrOf(s.conn.RemoteAddr()).String(), Loop: s.loop.n,
+		Subscriptions: make([]string, 0, len(s.subs)), Behind: s.loop.slots.at(s.n).flags&flagBehind != 0,
+	}
+	for i := range s.subs {
+		row.Subscriptions = append(row.Subscriptions, s.subs[i].filter())
+	}
+	if s.out != nil {
+		row.PendingBytes = s.out.bytes
+	}
+	return row
+}
+
+func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
+	tenant := r.FormValue("tenant")
+	rows, topics := []TopicInfo{}, []*fanout.Topic{}
+	now := g.now.Load()
+	for _, t := range g.tenants.all() {
+		if tenant != "" && t.name != tenant {
+			continue
+		}
+		t.index.Each(func(topic *fanout.Topic) bool {
+			stream := topic.Stream()
+			oldest, next := stream.Kept(now)
+			rows = append(rows, TopicInfo{
+				Tenant: t.name, Topic: topic.Name(), ID: topic.ID(), Life: wire.Life(stream.Life()).String(),
+				Next: next, Kept: next - oldest,
+			})
+			topics = append(topics, topic)
+			return len(rows) < mostRows
+		})
+	}
+	g.onLoops(r, func(l *loop) {
+		for i, t := range topics {
+			rows[i].Subscribers += countSubscribers(l, t)
+		}
+	})
+	slices.SortFunc(rows, func(a, b TopicInfo) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Topic, b.Topic))
+	})
+	answer(w, rows)
+}
+
+// countSubscribers counts the sessions that a message would be walked to; one
+// that matches twice counts twice.
+func countSubscribers(l *loop, t *fanout.Topic) (n int) {
+	for walk := t.Walk(l.n); ; {
+		subs, _ := walk.Next(1 << 30)
+		if len(subs) == 0 {
+			return n
+		}
+		n += len(subs)
+	}
+}
+
+func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request) {
+	id := wire.Identity{Tenant: r.PathValue("tenant"), Device: r.PathValue("device")}
+	if err := id.Check(); err != nil {
+		fail(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	h, ok := g.identities.find(id)
+	if !ok {
+		fail(w, http.StatusNotFound, id.String()+" is not connected to this gateway")
+		return
+	}
+	g.closeHandle(h, wire.CodeRestart)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// onLoops runs fn on each loop, one after the other, so that fn may share state
+// without locks; false if the gateway stops meanwhile.
+func (g *Gateway) onLoops(r *http.Request, fn func(*loop)) bool {
+	for _, l := range g.loops {
+		done := make(chan struct{})
+		if !l.mail.post(entry{call: func(l *loop) {
+			defer close(done)
+			fn(l)
+		}}) {
+			return false
+		}
+		select {
+		case <-done:
+		case <-g.ctx.Done():
+			return false
+		case <-r.Context().Done():
+			return false
+		}
+	}
+	return true
+}
+
+func text(w http.ResponseWriter, status int, s string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write([]byte(s))
+}
+
+func answer(w http.ResponseWriter, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		fail(w, http.StatusInternalServerError, err.Error())
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(append(b, '\n'))
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	b, _ := json.Marshal(map[string]string{"error": message})
+	_, _ = w.Write(append(b, '\n'))
+}

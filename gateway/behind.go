@@ -1,0 +1,235 @@
+package gateway
+
+import (
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// deliverSlow gives a run to a session that the fast path passes over: it is
+// behind, wants names or no echo, reads the topic from its ring, or the frames
+// do not fit it.
+func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
+	if sl.flags&flagOpen == 0 {
+		return
+	}
+	r, s := &l.run, sl.sess
+	var group *fanout.Group
+	if r.link != nil {
+		group = r.link.Group()
+	}
+	sub := s.match(r.topic, group)
+	if sub == nil {
+		return
+	}
+	named := group != nil && sl.flags&flagNamed != 0
+	id := wire.TopicID(r.topic.ID())
+	switch {
+	case named:
+		id = 0
+	case len(r.tell) > 0 && r.tlog > sl.recv && nameTooLong(r.topic, sl.recv):
+		id = 0
+	case len(r.tell) > 0:
+		l.say(s, r.tell)
+	}
+	if s.out != nil && s.out.replayOf(r.topic) != nil {
+		return // the ring has it, or it came before the subscription's start
+	}
+	d := delivery{l: l, n: n, sl: sl, s: s, sub: sub, topic: r.topic, id: id, track: sub.track && !named}
+	for i := r.skip; i < len(r.entries); i++ {
+		e := &r.entries[i]
+		if sub.noEcho && e.from == s.tag {
+			if d.track {
+				d.gap(wire.ReasonOwn)
+			}
+			continue
+		}
+		frame := e.frame
+		if named {
+			frame = wire.Message{Name: []byte(r.topic.Name()), Payload: e.frame[e.body:]}.Append(nil)
+		}
+		if id == 0 && !named || logOf(len(frame)) > sl.recv {
+			d.gap(wire.ReasonTooBig)
+			continue
+		}
+		if !d.message(frame, e.offset) {
+			return
+		}
+	}
+	d.flushGap()
+}
+
+// nameTooLong reports that a topic can never be told to a device.
+func nameTooLong(t *fanout.Topic, recv uint8) bool {
+	return wire.Topic{Topic: wire.TopicID(t.ID()), Name: []byte(t.Name())}.Len() > 1<<recv
+}
+
+// delivery is one run on its way to one slow session. Gaps next to each other
+// become one.
+type delivery struct {
+	l     *loop
+	n     fanout.Sub
+	sl    *slot
+	s     *session
+	sub   *subscription
+	topic *fanout.Topic
+	id    wire.TopicID
+	track bool
+
+	reason wire.Reason
+	count  uint32
+}
+
+func (d *delivery) gap(r wire.Reason) {
+	if d.count > 0 && d.reason != r {
+		d.flushGap()
+	}
+	d.reason = r
+	d.count++
+}
+
+func (d *delivery) flushGap() {
+	if d.count == 0 {
+		return
+	}
+	d.l.counters.gap(d.reason, uint64(d.count))
+	if d.sl.flags&flagBehind != 0 {
+		d.s.out.pushGap(d.topic, d.id, d.reason, d.count)
+	} else {
+		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: d.reason, Count: uint64(d.count)}.Append(nil))
+	}
+	d.count = 0
+}
+
+// message sends or queues one message; false if the rest of the run is not for
+// this session any more.
+func (d *delivery) message(frame []byte, offset uint64) bool {
+	d.flushGap()
+	l := d.l
+	if d.sl.flags&flagBehind == 0 {
+		l.gather(d.n, d.sl, frame)
+		l.counters.messages.Add(1)
+		return true
+	}
+	lim := l.g.limits.Load()
+	if d.sub.policy == wire.Lossless && len(d.s.out.replays) < lim.Replays {
+		l.startReplay(d.s, replay{topic: d.topic, reader: d.topic.Stream().Reader(offset), sub: d.sub.num})
+		return false
+	}
+	it := item{
+		kind: itemMessage, policy: d.sub.policy, at: l.g.now.Load(), id: d.id, frame: frame, topic: d.topic,
+	}
+	most := lim.PendingBytes
+	if l.g.cfg.without.slowPolicy {
+		most = 1 << 40
+	}
+	dropped := d.s.out.pushMessage(it, most)
+	l.counters.messages.Add(1)
+	l.counters.droppedSlow(dropped)
+	if len(d.s.out.items) > mostItems {
+		d.s.out.squeeze()
+		if len(d.s.out.items) > mostItems {
+			l.giveUp(d.s)
+			return false
+		}
+	}
+	return true
+}
+
+// giveUp ends a session that is behind; it may come back and resume.
+func (l *loop) giveUp(s *session) {
+	sl := l.slots.at(s.n)
+	sl.flags &^= flagOpen
+	l.counters.closedWith(wire.CodeSlow)
+	l.buffer(sl, wire.Close{Code: wire.CodeSlow}.Append(nil))
+	l.doomed = append(l.doomed, s.handle())
+}
+
+// fallBehind puts a session on the list of those whose socket is full.
+func (l *loop) fallBehind(s *slot) {
+	s.flags |= flagBehind
+	out := s.sess.outbound()
+	out.moved = l.g.now.Load()
+	out.buffered = -1
+	if !out.listed {
+		out.listed = true
+		l.behind = append(l.behind, s.sess.n)
+	}
+	l.busy.Store(true)
+}
+
+func (s *session) outbound() *outbound {
+	if s.out == nil {
+		s.out = &outbound{}
+	}
+	return s.out
+}
+
+// retryBehind looks whether the sockets that were full take something again:
+// gnet has no callback for it.
+func (l *loop) retryBehind() {
+	if len(l.behind) == 0 {
+		return
+	}
+	now := l.g.now.Load()
+	lim := l.g.limits.Load()
+	kept := l.behind[:0]
+	for _, n := range l.behind {
+		if l.retry(n, now, lim) {
+			kept = append(kept, n)
+		}
+	}
+	l.behind = kept
+	if len(kept) > 0 {
+		l.busy.Store(true)
+	}
+}
+
+// retry sends one joined write of what waits; false if the session keeps up
+// again or is gone.
+func (l *loop) retry(n fanout.Sub, now uint32, lim *Limits) bool {
+	sl := l.slots.at(n)
+	s := sl.sess
+	if s == nil || s.out == nil || !s.out.listed || sl.flags&flagOpen == 0 {
+		return false
+	}
+	out := s.out
+	l.counters.droppedSlow(out.expire(now - seconds(lim.PendingAge)))
+	held := s.conn.OutboundBuffered()
+	if held > 0 {
+		if held != out.buffered {
+			out.buffered, out.moved = held, now
+		}
+		if now-out.moved >= seconds(lim.StuckAfter) && !l.g.cfg.without.stuckClose {
+			l.giveUp(s)
+			return false
+		}
+		return true
+	}
+	if len(out.items) > 0 {
+		l.scratch = out.take(l.scratch[:0], joinBytes)
+		if len(l.scratch) > 0 {
+			out.moved, out.buffered = now, -1
+			sl.flags &^= flagBehind
+			l.write(sl, l.scratch)
+			if s.closed || sl.flags&flagOpen == 0 {
+				return false
+			}
+			if sl.flags&flagBehind != 0 || len(out.items) > 0 {
+				sl.flags |= flagBehind
+				return true
+			}
+		}
+	}
+	out.listed = false
+	sl.flags &^= flagBehind
+	l.release(s)
+	return false
+}
+
+// release forgets the outbound of a session that needs none any more.
+func (l *loop) release(s *session) {
+	if out := s.out; out != nil && !out.listed && len(out.replays) == 0 {
+		s.out = nil
+		l.slots.at(s.n).flags &^= flagReplay
+	}
+}

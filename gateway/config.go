@@ -1,0 +1,141 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// Config is what New needs. The zero value is a gateway on 127.0.0.1:7311
+// without an admin address.
+type Config struct {
+	// Name of the gateway in logs, metrics and the admin API. Default: host name
+	// and port.
+	Name string
+	// Listen is the device address. Default "127.0.0.1:7311"; port 0 finds a
+	// free one. Anything but loopback needs Insecure, since this is plain TCP.
+	Listen string
+	// Admin is the address of the admin API; empty: none, use Handler.
+	Admin string
+	// Insecure allows plain TCP beyond loopback.
+	Insecure bool
+	// Pprof offers /debug/pprof on the admin address.
+	Pprof bool
+	// Loops is the number of event loops, 1–64. Default: GOMAXPROCS.
+	Loops int
+	// Broadcast are the filters of the topics that are delivered from the
+	// gateway's own table; all others go to Central. Default "broadcast/#".
+	Broadcast []string
+	// Limits bound what devices can make the gateway hold.
+	Limits Limits
+	// DrainSpread is the time over which Shutdown asks devices to leave. Default
+	// 20 s. DrainWithin is when it closes those that stay. Default 30 s.
+	DrainSpread, DrainWithin time.Duration
+
+	// Authenticate proves devices. Default: they name themselves, tenant
+	// "default".
+	Authenticate Authenticator
+	// Authorize permits publishes and subscriptions. Default: all.
+	Authorize Authorizer
+	// Central takes what is not a broadcast. Default: it is refused.
+	Central Central
+	// Logger. Default: slog.Default().
+	Logger *slog.Logger
+
+	// without takes guards out; only tests of this package can set it.
+	without guards
+	// newTransport wraps connections; only tests of this package can set it.
+	newTransport func() transport
+}
+
+// guards are the protections that a fault test takes out to prove that it is
+// they which make the test pass.
+type guards struct {
+	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
+	recover, bindProbe, keepalive, heldLimit                        bool
+}
+
+// DefaultTenant is the tenant of devices that name themselves.
+const DefaultTenant = "default"
+
+// complete fills the defaults and validates: errors name the field.
+func (c Config) complete() (Config, error) {
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:7311"
+	}
+	addr, err := resolve(c.Listen)
+	if err != nil {
+		return c, fmt.Errorf("config: listen: %w", err)
+	}
+	if !addr.Addr().IsLoopback() && !c.Insecure {
+		return c, fmt.Errorf("config: listen: %s is not loopback and this is plain TCP: listen on 127.0.0.1, or allow it with insecure", c.Listen)
+	}
+	if c.Admin != "" {
+		if _, err := resolve(c.Admin); err != nil {
+			return c, fmt.Errorf("config: admin: %w", err)
+		}
+	}
+	if c.Loops == 0 {
+		c.Loops = min(runtime.GOMAXPROCS(0), 64)
+	}
+	if c.Loops < 1 || c.Loops > 64 {
+		return c, fmt.Errorf("config: loops: %d: want 1 to 64", c.Loops)
+	}
+	if c.Broadcast == nil {
+		c.Broadcast = []string{"broadcast/#"}
+	}
+	c.Broadcast = slices.Clone(c.Broadcast)
+	for i, f := range c.Broadcast {
+		if err := wire.CheckFilter([]byte(f)); err != nil {
+			return c, fmt.Errorf("config: broadcast[%d]: %w", i, err)
+		}
+	}
+	c.Limits = c.Limits.withDefaults(addr.Addr().IsLoopback())
+	if err := c.Limits.validate(); err != nil {
+		return c, fmt.Errorf("config: %w", err)
+	}
+	if c.DrainSpread == 0 {
+		c.DrainSpread = 20 * time.Second
+	}
+	if c.DrainWithin == 0 {
+		c.DrainWithin = 30 * time.Second
+	}
+	if c.DrainSpread < 0 || c.DrainWithin < c.DrainSpread {
+		return c, fmt.Errorf("config: drain_within: %s: want at least drain_spread, %s", c.DrainWithin, c.DrainSpread)
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+// defaultName is host name and port.
+func defaultName(port uint16) string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		host = "gateway"
+	}
+	return fmt.Sprintf("%s:%d", host, port)
+}
+
+// resolve reads host:port; a host name is looked up once, so that the address
+// that is checked is the one that is bound.
+func resolve(s string) (netip.AddrPort, error) {
+	a, err := net.ResolveTCPAddr("tcp", s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%q: want host:port: %w", s, errors.Unwrap(err))
+	}
+	ap := a.AddrPort()
+	if !ap.Addr().IsValid() {
+		ap = netip.AddrPortFrom(netip.IPv6Unspecified(), ap.Port())
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), nil
+}

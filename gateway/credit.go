@@ -1,0 +1,108 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+)
+
+// pool is the publish credit of a gateway: the bytes of messages that may be on
+// their way through mailboxes. One tenant takes at most half of it.
+type pool struct {
+	size  int64
+	share int64
+
+	used atomic.Int64
+
+	mu      sync.Mutex
+	changed chan struct{} // closed when something comes back and somebody waits
+}
+
+func newPool(size int) *pool { return &pool{size: int64(size), share: int64(size) / 2} }
+
+// take lends n bytes to a tenant; false if there are not so many. A single
+// message always fits an idle pool.
+func (p *pool) take(t *tenant, n int64) bool {
+	if used := t.lent.Add(n); used > p.share && used > n {
+		t.lent.Add(-n)
+		return false
+	}
+	if used := p.used.Add(n); used > p.size && used > n {
+		p.used.Add(-n)
+		t.lent.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (p *pool) giveBack(t *tenant, n int64) {
+	t.lent.Add(-n)
+	p.used.Add(-n)
+	p.mu.Lock()
+	if p.changed != nil {
+		close(p.changed)
+		p.changed = nil
+	}
+	p.mu.Unlock()
+}
+
+// wait is take that waits until there is enough.
+func (p *pool) wait(ctx context.Context, t *tenant, n int64) error {
+	for {
+		p.mu.Lock()
+		if p.changed == nil {
+			p.changed = make(chan struct{})
+		}
+		changed := p.changed
+		p.mu.Unlock()
+		if p.take(t, n) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// charge is what one message holds of the pool until it has left every mailbox.
+type charge struct {
+	tenant *tenant
+	owner  handle // the publishing session, if it is one
+	device bool
+	bytes  int64
+	left   atomic.Int32 // mailboxes that still hold it
+}
+
+// settle is called by each loop that is done with the message; the last one
+// gives the bytes back, to the pool and to the device.
+func (g *Gateway) settle(c *charge, l *loop) {
+	if c == nil || c.left.Add(-1) > 0 {
+		return
+	}
+	g.credit.giveBack(c.tenant, c.bytes)
+	if !c.device {
+		return
+	}
+	if l != nil && c.owner.loop == uint32(l.n) {
+		l.creditBack(c)
+		return
+	}
+	g.loops[c.owner.loop].mail.post(entry{call: func(l *loop) { l.creditBack(c) }})
+}
+
+// creditBack tells the device, once half of its window has come back, so that
+// CREDIT is rare and a publisher never stalls.
+func (l *loop) creditBack(c *charge) {
+	s := l.slots.get(c.owner)
+	if s == nil {
+		return
+	}
+	s.owed += uint32(c.bytes)
+	if int(s.owed) >= s.window/2 {
+		s.credit += int64(s.owed)
+		l.sayCredit(s, uint64(s.owed))
+		s.owed = 0
+	}
+}

@@ -1,0 +1,16 @@
+//go:build !linux
+
+package gateway
+
+import (
+	"errors"
+	"net"
+	"os"
+)
+
+// errNotLinux: the gateway is built on epoll, client and tools are not.
+var errNotLinux = errors.New("the gateway runs on Linux only")
+
+func descriptorLimit() (int, error) { return 0, errNotLinux }
+
+func wakePair() (net.Conn, *os.File, error) { return nil, nil, errNotLinux }

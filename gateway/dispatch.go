@@ -1,0 +1,338 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// mostHeld is what may follow HELLO before the device is proven.
+const mostHeld = 4 * kib
+
+// traffic handles what a connection has received.
+func (l *loop) traffic(s *session) {
+	b, err := s.conn.Peek(-1)
+	if err != nil {
+		return
+	}
+	l.slots.at(s.n).seen = l.g.now.Load()
+	raw := len(b)
+	if s.tr != nil {
+		if b, err = s.tr.open(b); err != nil {
+			l.drop(s)
+			return
+		}
+		l.takePlain(s, b, raw)
+		return
+	}
+	used := l.consume(s, b)
+	if s.closed {
+		return
+	}
+	// Discard fails only if asked for more than there is.
+	_, _ = s.conn.Discard(used)
+	l.sayAck(s)
+	l.flushOne(s)
+}
+
+// takePlain handles what a transport has opened; what is not a whole frame yet
+// is kept by the session, because gnet's buffer holds the sealed bytes.
+func (l *loop) takePlain(s *session, b []byte, raw int) {
+	_, _ = s.conn.Discard(raw)
+	out := s.plain
+	out = append(out, b...)
+	used := l.consume(s, out)
+	if s.closed {
+		return
+	}
+	s.plain = append(s.plain[:0], out[used:]...)
+	if len(s.plain) == 0 {
+		s.plain = nil
+	}
+	l.sayAck(s)
+	l.flushOne(s)
+}
+
+// consume handles the whole frames in b and says how many bytes they are. It
+// stops while the device is being proven: what it sent after HELLO is held.
+func (l *loop) consume(s *session, b []byte) (used int) {
+	rest := b
+	for !s.closed {
+		switch s.stage {
+		case stageClosing:
+			return len(b)
+		case stageProving:
+			if len(rest) > mostHeld && !l.g.cfg.without.heldLimit {
+				l.closeWith(s, wire.CodeOutOfOrder, "more than 4 KiB before WELCOME")
+				return len(b)
+			}
+			return len(b) - len(rest)
+		case stageNew, stageOpen:
+		}
+		most := l.g.limits.Load().Frame
+		if s.stage == stageNew && !l.g.cfg.without.helloLimit {
+			most = wire.MaxHello
+		}
+		t, body, tail, err := wire.Next(rest, most)
+		if errors.Is(err, wire.ErrShort) {
+			return len(b) - len(rest)
+		}
+		if err == nil {
+			err = l.frame(s, t, body, len(rest)-len(tail))
+		}
+		if errors.Is(err, errLater) {
+			l.stalled = append(l.stalled, s.handle())
+			return len(b) - len(rest)
+		}
+		if err != nil {
+			l.refuseFrame(s, t, err)
+			return len(b)
+		}
+		rest = tail
+	}
+	return len(b)
+}
+
+// errLater leaves a frame, and what follows it, until the walk that is under way
+// is done.
+var errLater = errors.New("gateway: a walk is under way")
+
+// resume goes on with the sessions that waited for the end of a walk.
+func (l *loop) resume() {
+	for len(l.stalled) > 0 {
+		h := l.stalled[len(l.stalled)-1]
+		l.stalled = l.stalled[:len(l.stalled)-1]
+		if s := l.slots.get(h); s != nil {
+			l.guard(s, func() { l.traffic(s) })
+		}
+	}
+}
+
+// refuseFrame ends a session for a frame that breaks the protocol: ERROR names
+// the frame, CLOSE the code [W-7.2].
+func (l *loop) refuseFrame(s *session, t wire.Type, err error) {
+	code := wire.CodeOf(err)
+	l.counters.refused(code)
+	text := []byte(wire.CutText(err.Error(), 96))
+	l.say(s, wire.Refusal{Code: code, Type: t, Text: text}.Append(nil))
+	l.closeWith(s, code, "")
+}
+
+// frame acts on one frame. An error ends the connection.
+func (l *loop) frame(s *session, t wire.Type, body []byte, frameLen int) error {
+	v, err := s.stage.next(t)
+	if err != nil {
+		return err
+	}
+	l.counters.frames.Add(1)
+	switch v {
+	case verbPublish:
+		p, err := wire.ParsePublish(t, body)
+		if err != nil {
+			return err
+		}
+		return l.publish(s, p, frameLen)
+	case verbHello:
+		h, err := wire.ParseHello(body)
+		if err != nil {
+			return err
+		}
+		return l.hello(s, h)
+	case verbSubscribe:
+		q, err := wire.ParseSubscribe(body)
+		if err != nil {
+			return err
+		}
+		return l.subscribe(s, q)
+	case verbUnsubscribe:
+		u, err := wire.ParseUnsubscribe(body)
+		if err != nil {
+			return err
+		}
+		l.unsubscribe(s, u.Sub)
+	case verbPing:
+		if err := wire.CheckPing(t, body); err != nil {
+			return err
+		}
+		l.say(s, wire.AppendPong(nil, body))
+	case verbPong:
+		return wire.CheckPing(t, body)
+	case verbClose:
+		return l.closeFrame(s, body)
+	case verbRefuse:
+		return l.refuseLater(s, t, body)
+	case verbIgnore:
+	}
+	return nil
+}
+
+// closeFrame answers CLOSE [W-3.6].
+func (l *loop) closeFrame(s *session, body []byte) error {
+	c, err := wire.ParseClose(body)
+	if err != nil {
+		return err
+	}
+	if c.Handle != 0 {
+		l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: wire.TypeClose, Number: uint64(c.Handle)}.Append(nil))
+		return nil
+	}
+	l.closeWith(s, wire.CodeOK, "")
+	return nil
+}
+
+// refuseLater answers what later versions offer: the request fails, the
+// connection stays.
+func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
+	var number uint64
+	if t.Base() != wire.TypeAuth {
+		n, used := wire.ConsumeVarint(body)
+		if used <= 0 {
+			return &wire.Error{Code: wire.CodeMalformed, Type: t, Field: "handle is not a whole varint"}
+		}
+		number = n
+	}
+	l.counters.refused(wire.CodeNotSupported)
+	l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: t, Number: number, Text: []byte("not supported by this version")}.Append(nil))
+	return nil
+}
+
+// hello has the device proven: at once without an authenticator, else off the
+// loop.
+func (l *loop) hello(s *session, h wire.Hello) error {
+	l.slots.at(s.n).recv = h.Recv
+	if l.g.cfg.Authenticate == nil {
+		id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
+		if id.Device == "" {
+			id.Device = randomDevice()
+		}
+		if err := id.Check(); err != nil {
+			return &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: err.Error()}
+		}
+		return l.welcome(s, h, id)
+	}
+	if l.g.proving.Add(1) > int64(l.g.limits.Load().Authenticating) {
+		l.g.proving.Add(-1)
+		return &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "too many are being authenticated"}
+	}
+	s.stage = stageProving
+	h.Auth = append([]byte(nil), h.Auth...)
+	go l.prove(s.handle(), h, addrOf(s.conn.RemoteAddr()))
+	return nil
+}
+
+// randomDevice names a device that did not name itself.
+func randomDevice() string { return fmt.Sprintf("anon-%016x", rand.Uint64()) }
+
+// prove asks the authenticator, off the loop, and posts its answer.
+func (l *loop) prove(of handle, h wire.Hello, from netip.AddrPort) {
+	defer l.g.proving.Add(-1)
+	ctx, cancel := context.WithTimeout(l.g.ctx, l.g.limits.Load().AuthenticateWithin)
+	defer cancel()
+	id, err := l.authenticate(ctx, h, from)
+	if err == nil {
+		if err = id.Check(); err != nil {
+			l.log.Error("the authenticator returned an identity that cannot be used", "error", err)
+		}
+	}
+	l.mail.post(entry{call: func(l *loop) {
+		s := l.slots.get(of)
+		if s == nil || s.stage != stageProving {
+			return
+		}
+		l.guard(s, func() { l.proven(s, h, id, err) })
+	}})
+}
+
+// authenticate turns a panic of the hook into a refusal of this one device.
+func (l *loop) authenticate(ctx context.Context, h wire.Hello, from netip.AddrPort) (id wire.Identity, err error) {
+	if !l.g.cfg.without.recover {
+		defer func() {
+			if p := recover(); p != nil {
+				l.counters.panics.Add(1)
+				l.log.Error("Authenticate panicked; the device is refused", "panic", p, "stack", stack())
+				err = &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "authentication failed"}
+			}
+		}()
+	}
+	return l.g.cfg.Authenticate(ctx, h, from)
+}
+
+// proven goes on with a session after the authenticator's answer.
+func (l *loop) proven(s *session, h wire.Hello, id wire.Identity, err error) {
+	if err == nil {
+		err = l.welcome(s, h, id)
+	}
+	if err != nil {
+		var e *wire.Error
+		code := wire.CodeNotAuthenticated
+		if errors.As(err, &e) {
+			code = e.Code
+		}
+		s.stage = stageOpen // so that CLOSE is said
+		l.counters.refused(code)
+		l.closeWith(s, code, "")
+		return
+	}
+	l.traffic(s) // what was held
+}
+
+// welcome makes the session an open one [W-3.2].
+func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
+	g := l.g
+	ten, err := g.tenants.get(id.Tenant)
+	if err != nil {
+		return &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: err.Error()}
+	}
+	lim := g.limits.Load()
+	keepalive := seconds(lim.Keepalive)
+	if h.Keepalive != 0 {
+		keepalive = min(max(h.Keepalive, seconds(lim.KeepaliveMin)), seconds(lim.KeepaliveMax))
+	}
+	s.tenant, s.device, s.tag, s.incarnation = ten, id.Device, g.identities.tag(id), h.Incarnation
+	s.window = lim.PublishCredit
+	s.credit = int64(s.window)
+	s.tokens, s.tokensAt = float32(lim.PublishRate), g.now.Load()
+	s.stage = stageOpen
+	sl := l.slots.at(s.n)
+	if h.Names == 0 {
+		sl.flags |= flagNamed
+	}
+	l.wheel.unset(s.n)
+	if s.silence = keepalive + keepalive/2; !g.cfg.without.keepalive {
+		l.wheel.set(s.n, g.now.Load()+s.silence)
+	}
+	l.counters.sessions.Add(1)
+	if old, had := g.identities.claim(s.tag, s.handle()); had {
+		g.closeHandle(old, wire.CodeReplaced)
+	}
+	l.say(s, wire.Welcome{
+		Version: wire.Version, Recv: logOf(lim.Frame), Flags: wire.WelcomeResumes, Keepalive: keepalive,
+		Credit: uint64(s.window), MaxSubs: uint32(lim.Subscriptions), Life: g.life,
+	}.Append(nil))
+	if l.departed {
+		l.say(s, g.goaway())
+	}
+	return nil
+}
+
+// closeHandle ends the session of a handle, if it is still there.
+func (g *Gateway) closeHandle(h handle, code wire.Code) {
+	g.loops[h.loop].mail.post(entry{call: func(l *loop) {
+		if s := l.slots.get(h); s != nil {
+			l.closeWith(s, code, "")
+		}
+	}})
+}
+
+func addrOf(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

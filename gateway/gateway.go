@@ -1,0 +1,278 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/time/rate"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// ErrClosed is what a gateway that was closed answers; it is net.ErrClosed to
+// errors.Is.
+var ErrClosed = fmt.Errorf("gateway: %w", net.ErrClosed)
+
+// Gateway is one gateway: event loops that hold the devices, the table of who
+// subscribes to what, and the streams. All methods are safe for concurrent use.
+type Gateway struct {
+	// Static after New.
+	cfg    Config
+	log    *slog.Logger
+	life   wire.Life // of all streams: 40 bits drawn here, run 0
+	addr   netip.AddrPort
+	cap    int // connections that the descriptors allow
+	loops  []*loop
+	engine *engine
+	ready  chan struct{} // closed when every loop can be woken
+	done   chan struct{} // closed when Serve has returned
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	// Shared by the loops.
+	limits     atomic.Pointer[Limits]
+	identities *identities
+	tenants    tenants
+	rings      *fanout.Budget
+	credit     *pool
+	connects   *rate.Limiter
+	started    time.Time
+	now        atomic.Uint32 // seconds since started, plus one
+	conns      atomic.Int64
+	topics     atomic.Int64
+	proving    atomic.Int64
+	external   atomic.Uint64
+	draining   atomic.Bool
+
+	mu       sync.Mutex
+	serving  bool
+	stopping bool
+	bound    netip.AddrPort
+	admin    net.Addr
+	adopted  int
+	byEvent  atomic.Pointer[[]adoption]
+}
+
+// adoption says which loop is which of gnet's.
+type adoption struct {
+	ev gnet.EventLoop
+	l  *loop
+}
+
+// New checks the configuration and makes a gateway. It opens nothing.
+func New(cfg Config) (*Gateway, error) {
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	addr, err := resolve(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("config: listen: %w", err)
+	}
+	limit, err := descriptorLimit()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	lim := cfg.Limits
+	if lim.Connections, err = connectionCap(lim.Connections, limit); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	g := &Gateway{
+		cfg: cfg, log: cfg.Logger, addr: addr, cap: lim.Connections, life: wire.Life(rand.Uint64() << 24),
+		ready: make(chan struct{}), done: make(chan struct{}),
+		identities: newIdentities(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
+		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
+		started: time.Now(),
+	}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.now.Store(1)
+	g.limits.Store(&lim)
+	g.tenants = tenants{g: g, by: map[string]*tenant{}}
+	g.engine = &engine{g: g}
+	g.byEvent.Store(&[]adoption{})
+	for n := range cfg.Loops {
+		g.loops = append(g.loops, newLoop(g, n))
+	}
+	return g, nil
+}
+
+// rateOf is a limiter's rate and burst: one second's worth.
+func rateOf(perSecond int) (rate.Limit, int) {
+	if perSecond < 0 {
+		return rate.Inf, 0
+	}
+	return rate.Limit(perSecond), perSecond
+}
+
+// Ready is closed when the gateway takes devices.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+// Addr is the device address that is bound; nil before Serve.
+func (g *Gateway) Addr() net.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.bound.IsValid() {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(g.bound)
+}
+
+// AdminAddr is the admin address that is bound; nil if there is none.
+func (g *Gateway) AdminAddr() net.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.admin
+}
+
+// Name is the gateway's name; before Serve it may still lack the port.
+func (g *Gateway) Name() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.cfg.Name != "" {
+		return g.cfg.Name
+	}
+	return defaultName(g.bound.Port())
+}
+
+// Serve binds the addresses and serves until Close, Shutdown or the end of ctx;
+// then it returns nil. It can be called once.
+func (g *Gateway) Serve(ctx context.Context) error {
+	if err := g.begin(); err != nil {
+		return err
+	}
+	defer close(g.done)
+	defer g.release()
+	bound, err := g.probe()
+	if err != nil {
+		return err
+	}
+	admin, err := g.listenAdmin()
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	g.bound = bound
+	g.mu.Unlock()
+	if admin != nil {
+		srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second}
+		go func() { _ = srv.Serve(admin) }() // it returns when srv is closed
+		defer srv.Close()
+	}
+	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
+	defer stop()
+	err = gnet.Run(g.engine, "tcp://"+bound.String(), g.options()...)
+	switch {
+	case g.closing():
+		return nil
+	case err != nil:
+		return fmt.Errorf("gateway: %w", err)
+	}
+	return errors.New("gateway: the event engine stopped by itself: a descriptor or memory could not be had; lower limits.connections and start again")
+}
+
+func (g *Gateway) begin() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case g.stopping:
+		return ErrClosed
+	case g.serving:
+		return errors.New("gateway: Serve was called twice")
+	}
+	g.serving = true
+	return nil
+}
+
+// probe binds the device address once without SO_REUSEPORT, so that a port in
+// use is an error: with it, a second gateway would silently take half of the
+// devices. It also finds the port that 0 stands for.
+func (g *Gateway) probe() (netip.AddrPort, error) {
+	if g.cfg.without.bindProbe && g.addr.Port() != 0 {
+		return g.addr, nil
+	}
+	l, err := net.Listen("tcp", g.addr.String())
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
+	}
+	a := l.Addr().(*net.TCPAddr).AddrPort()
+	if err := l.Close(); err != nil {
+		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
+	}
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+}
+
+func (g *Gateway) listenAdmin() (net.Listener, error) {
+	if g.cfg.Admin == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", g.cfg.Admin)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: admin: listen: %w", err)
+	}
+	g.mu.Lock()
+	g.admin = l.Addr()
+	g.mu.Unlock()
+	return l, nil
+}
+
+// release gives back what loops hold when the engine is gone.
+func (g *Gateway) release() {
+	g.cancel()
+	for _, l := range g.loops {
+		for _, e := range l.mail.close() {
+			g.settle(e.charge, nil)
+		}
+		if l.far != nil {
+			_ = l.far.Close()
+		}
+	}
+}
+
+// loopOf finds the state of a loop, or makes it: gnet shows its loops only
+// through their connections, and a device may be first.
+func (g *Gateway) loopOf(ev gnet.EventLoop) *loop {
+	for _, a := range *g.byEvent.Load() {
+		if a.ev == ev {
+			return a.l
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	have := *g.byEvent.Load()
+	l := g.loops[g.adopted]
+	g.adopted++
+	l.ev = ev
+	l.event.Store(&ev)
+	more := append(append([]adoption(nil), have...), adoption{ev, l})
+	g.byEvent.Store(&more)
+	return l
+}
+
+// Reload puts new limits into force; those that are fixed keep their value.
+func (g *Gateway) Reload(lim Limits) error {
+	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
+	old := g.limits.Load()
+	if lim.Connections == 0 {
+		lim.Connections = g.cap
+	}
+	lim = lim.fixedFrom(*old)
+	if err := lim.validate(); err != nil {
+		return fmt.Errorf("config: %w", err)
+	}
+	r, burst := rateOf(lim.ConnectRate)
+	g.connects.SetLimit(r)
+	g.connects.SetBurst(burst)
+	g.limits.Store(&lim)
+	return nil
+}

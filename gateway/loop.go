@@ -1,0 +1,197 @@
+package gateway
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// loop is the state of one event loop. Everything but mail and counters belongs
+// to that loop: sessions, their subscriptions and their turn need no locks.
+type loop struct {
+	// Static after it was adopted.
+	g    *Gateway
+	n    int
+	log  *slog.Logger
+	send func(fd int32, b []byte) (int, error) // one write that never blocks
+
+	// For any goroutine.
+	mail     mailbox
+	counters counters
+	event    atomic.Pointer[gnet.EventLoop] // nil until the loop was adopted
+	busy     atomic.Bool                    // somebody waits for the next tick
+	ticking  atomic.Bool                    // a tick is under way
+
+	// Owned by the loop.
+	ev    gnet.EventLoop
+	far   *os.File // the far end of the socket pair: a byte written to it has drain called
+	slots slots
+	wheel wheel
+
+	// The turn: what was taken from the mailbox and how far it is done.
+	batch   []entry
+	at      int
+	run     run
+	runs    uint32 // numbers the runs, so that a session takes each once
+	dirty   []fanout.Sub
+	flushed int // how many of dirty are done
+	nodes   []node
+	arena   []byte // bytes that nodes point to
+	gotten  int    // bytes gathered since the last flush, as runs
+	scratch []byte // joins what one session has coming
+	sealed  []byte // the same, sealed
+
+	behind   []fanout.Sub // sessions whose socket is full
+	replays  []fanout.Sub // sessions that read from rings
+	doomed   []handle     // sessions whose socket failed
+	stalled  []handle     // sessions with a frame that waits for the end of a walk
+	departed bool         // GOAWAY was sent
+}
+
+// newLoop prepares a loop; gnet shows its loops only through connections.
+func newLoop(g *Gateway, n int) *loop {
+	l := &loop{g: g, n: n, log: g.log, send: sendNow, nodes: make([]node, 1, 64)}
+	l.wheel.slots = &l.slots
+	l.mail.arm = func() { l.execute(drainTask{l}) }
+	return l
+}
+
+// execute has a task run on the loop; from any goroutine but the loop's own turn,
+// because gnet would run it before it looks at any socket.
+func (l *loop) execute(t gnet.Runnable) {
+	if ev := l.event.Load(); ev != nil {
+		// The error means that the engine has stopped; the mailbox is emptied then.
+		_ = (*ev).Execute(context.Background(), t)
+	}
+}
+
+// adopt takes the far end of the loop's socket pair.
+func (l *loop) adopt(far *os.File) {
+	l.far = far
+	l.drain() // what was posted before the loop could be woken
+}
+
+// wake has drain called again after the sockets had their turn.
+func (l *loop) wake() {
+	l.busy.Store(true) // should the byte not go out, the next tick does it
+	if l.far != nil {
+		_, _ = l.far.Write(wakeByte)
+	}
+}
+
+var wakeByte = []byte{0}
+
+// drainTask is the one kind of task that is ever handed to gnet.
+type drainTask struct{ l *loop }
+
+func (t drainTask) Run(context.Context) error {
+	t.l.guard(nil, t.l.drain)
+	return nil
+}
+
+// guard runs fn; a panic costs the session that it happened for, never the
+// process.
+func (l *loop) guard(s *session, fn func()) {
+	if !l.g.cfg.without.recover {
+		defer func() {
+			if p := recover(); p != nil {
+				l.recovered(s, p)
+			}
+		}()
+	}
+	fn()
+}
+
+// opened makes a session for a connection, or refuses it with a code.
+func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
+	g := l.g
+	if code := g.admit(); code != wire.CodeOK {
+		l.counters.refused(code)
+		return nil, wire.Close{Code: code}.Append(nil)
+	}
+	n, sl := l.slots.alloc()
+	s := &session{loop: l, conn: c, n: n, gen: sl.gen}
+	sl.fd, sl.sess, sl.flags, sl.recv = int32(fd), s, flagOpen, wire.MinFrameLog
+	if g.cfg.newTransport != nil {
+		s.tr = g.cfg.newTransport()
+		sl.flags |= flagSealed
+	}
+	sl.seen = g.now.Load()
+	if !g.cfg.without.authDeadline {
+		l.wheel.set(n, sl.seen+seconds(g.limits.Load().AuthenticateWithin))
+	}
+	l.counters.opened.Add(1)
+	return s, nil
+}
+
+// lost unlinks a session whose connection is gone. closed comes first, so that
+// nothing that is called from here writes to the descriptor again: it may be a
+// stranger's by then.
+func (l *loop) lost(s *session) {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	sl := l.slots.at(s.n)
+	sl.flags = 0
+	for i := range s.subs {
+		l.unlist(s, i)
+	}
+	s.subs, s.out = nil, nil
+	l.wheel.unset(s.n)
+	if s.tenant != nil {
+		l.g.identities.release(s.tag, s.handle())
+		l.counters.sessions.Add(-1)
+	}
+	l.slots.release(s.n)
+	l.g.conns.Add(-1)
+	l.counters.closed.Add(1)
+}
+
+// tick is called about every tickEvery while something waits, else every second.
+func (l *loop) tick() {
+	now := l.g.now.Load()
+	l.busy.Store(false)
+	l.wheel.turn(now, func(n fanout.Sub) { l.due(n, now) })
+	l.drain()
+}
+
+// due decides what silence means for a session.
+func (l *loop) due(n fanout.Sub, now uint32) {
+	sl := l.slots.at(n)
+	s := sl.sess
+	switch s.stage {
+	case stageNew, stageProving:
+		l.closeWith(s, wire.CodeNotAuthenticated, "not authenticated in time")
+	case stageClosing:
+		l.drop(s)
+	case stageOpen:
+		if s.silence == 0 {
+			return
+		}
+		if end := sl.seen + s.silence; int32(now-end) < 0 {
+			l.wheel.set(n, end)
+			return
+		}
+		l.closeWith(s, wire.CodeKeepaliveMissed, "")
+	}
+}
+
+func (l *loop) recovered(s *session, p any) {
+	l.counters.panics.Add(1)
+	l.log.Error("a handler panicked; its connection is closed", "panic", p, "stack", stack())
+	l.run = run{} // should it have been the turn's, the rest of it is lost, not the loop
+	if s != nil && !s.closed {
+		l.drop(s)
+	}
+}
+
+// seconds rounds up, so that no deadline comes early.
+func seconds(d time.Duration) uint32 { return uint32((d + time.Second - 1) / time.Second) }

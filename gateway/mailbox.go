@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"sync"
+
+	"github.com/bellwire/bellwire/fanout"
+)
+
+// entry is one thing for a loop to do: a message to deliver, or a call.
+type entry struct {
+	topic  *fanout.Topic
+	frame  []byte // the finished delivery; frame[body:] is the payload
+	body   int
+	offset uint64
+	from   uint64 // tag of the publishing identity
+	charge *charge
+
+	call func(*loop) // if not nil: do this instead
+}
+
+// mailbox hands work to one loop, in strict order. It is bounded by the pool of
+// publish credit, which every message is charged to.
+type mailbox struct {
+	arm func() // wakes the loop; called once until take finds nothing
+
+	mu     sync.Mutex
+	in     []entry
+	armed  bool
+	closed bool
+}
+
+// post appends from any goroutine; false after close.
+func (m *mailbox) post(e entry) bool {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return false
+	}
+	m.in = append(m.in, e)
+	wake := !m.armed
+	m.armed = true
+	m.mu.Unlock()
+	if wake {
+		m.arm()
+	}
+	return true
+}
+
+// take swaps what has come for the emptied buffer; on the loop only. When it
+// returns nothing, the next post wakes the loop again.
+func (m *mailbox) take(empty []entry) []entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.in) == 0 {
+		m.armed = false
+		return empty
+	}
+	out := m.in
+	m.in = empty
+	return out
+}
+
+// idle reports that nothing waits.
+func (m *mailbox) idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in) == 0
+}
+
+func (m *mailbox) depth() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.in)
+}
+
+// close refuses what comes later and returns what is left.
+func (m *mailbox) close() []entry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.closed = true
+	out := m.in
+	m.in = nil
+	return out
+}

@@ -1,0 +1,167 @@
+package gateway
+
+import (
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// outbound is what a session holds while it is behind or reads from rings. It
+// holds references to shared frames, not copies.
+type outbound struct {
+	items []item
+	bytes int // of the frames in items
+
+	moved    uint32 // second at which the socket last took something
+	buffered int    // what gnet held when we last looked
+	listed   bool   // it is on the loop's list of those behind
+
+	replays  []replay
+	replayed bool // it is on the loop's list of those that replay
+}
+
+type itemKind uint8
+
+const (
+	itemNone    itemKind = iota
+	itemControl          // never dropped
+	itemMessage
+	itemGap
+)
+
+// item is one thing that waits, in order.
+type item struct {
+	kind   itemKind
+	reason wire.Reason // of a gap
+	policy wire.Policy // of a message
+	at     uint32      // second at which it came
+	id     wire.TopicID
+	count  uint32 // positions in a gap
+	frame  []byte
+	topic  *fanout.Topic
+}
+
+// mostItems ends a session that is behind with more than policies can keep
+// small: gaps of very many topics, or answers to requests that it does not read.
+const mostItems = 8192
+
+// mergeReach is how far back a gap looks for one to join.
+const mergeReach = 64
+
+func (o *outbound) push(it item) {
+	o.items = append(o.items, it)
+	o.bytes += len(it.frame)
+}
+
+// pushMessage queues a message under its subscription's policy and returns how
+// many were dropped for it. What is dropped leaves a gap in its place.
+func (o *outbound) pushMessage(it item, most int) (dropped int) {
+	if it.policy == wire.LatestOnly {
+		for i := len(o.items) - 1; i >= 0; i-- {
+			if old := &o.items[i]; old.kind == itemMessage && old.topic == it.topic && old.policy == wire.LatestOnly {
+				o.toGap(i, wire.ReasonSuperseded)
+				dropped++
+				break
+			}
+		}
+	}
+	o.push(it)
+	for i := 0; o.bytes > most && i < len(o.items); i++ {
+		if o.items[i].kind == itemMessage {
+			o.toGap(i, wire.ReasonSlow)
+			dropped++
+		}
+	}
+	return dropped
+}
+
+// expire drops messages that came before a second.
+func (o *outbound) expire(before uint32) (dropped int) {
+	for i := range o.items {
+		it := &o.items[i]
+		if it.kind != itemMessage {
+			continue
+		}
+		if int32(it.at-before) >= 0 {
+			break
+		}
+		o.toGap(i, wire.ReasonSlow)
+		dropped++
+	}
+	return dropped
+}
+
+// pushGap queues a gap that never was a message.
+func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, r wire.Reason, n uint32) {
+	o.items = append(o.items, item{kind: itemGap, topic: t, id: id, reason: r, count: n})
+	o.merge(len(o.items) - 1)
+}
+
+// toGap turns the message at i into a gap.
+func (o *outbound) toGap(i int, r wire.Reason) {
+	it := &o.items[i]
+	o.bytes -= len(it.frame)
+	*it = item{kind: itemGap, topic: it.topic, id: it.id, reason: r, count: 1}
+	o.merge(i)
+}
+
+// merge joins the gap at i with one of the same stream before it. Gaps of other
+// streams may stand between, since they say nothing about this one; control
+// frames may not: STREAM sets the position anew.
+func (o *outbound) merge(i int) {
+	g := &o.items[i]
+	for j := i - 1; j >= max(0, i-mergeReach); j-- {
+		switch p := &o.items[j]; p.kind {
+		case itemNone:
+		case itemGap:
+			if p.topic == g.topic && p.id == g.id && p.reason == g.reason {
+				p.count += g.count
+				*g = item{}
+				return
+			}
+		case itemControl, itemMessage:
+			return
+		}
+	}
+}
+
+// take appends what goes out next to dst, at most most bytes unless the first
+// item alone is larger.
+func (o *outbound) take(dst []byte, most int) []byte {
+	i := 0
+	for ; i < len(o.items); i++ {
+		switch it := &o.items[i]; it.kind {
+		case itemNone:
+		case itemGap:
+			if len(dst)+wire.MaxControl > most && len(dst) > 0 {
+				return o.cut(i, dst)
+			}
+			dst = wire.Gap{Topic: it.id, Origin: ownOrigin, Reason: it.reason, Count: uint64(it.count)}.Append(dst)
+		case itemControl, itemMessage:
+			if len(dst)+len(it.frame) > most && len(dst) > 0 {
+				return o.cut(i, dst)
+			}
+			dst = append(dst, it.frame...)
+			o.bytes -= len(it.frame)
+		}
+	}
+	return o.cut(i, dst)
+}
+
+func (o *outbound) cut(n int, dst []byte) []byte {
+	rest := copy(o.items, o.items[n:])
+	clear(o.items[rest:])
+	o.items = o.items[:rest]
+	return dst
+}
+
+// squeeze removes the holes that merging left.
+func (o *outbound) squeeze() {
+	kept := o.items[:0]
+	for _, it := range o.items {
+		if it.kind != itemNone {
+			kept = append(kept, it)
+		}
+	}
+	clear(o.items[len(kept):])
+	o.items = kept
+}

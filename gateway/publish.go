@@ -1,0 +1,217 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// publish is the origin's part of a broadcast's trip: credit, permission, class,
+// then stamp and post [W-5.1].
+func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
+	if s.credit -= int64(frameLen); s.credit < 0 {
+		return &wire.Error{Code: wire.CodeOverCredit, Type: p.Type(), Field: "more than the credit given"}
+	}
+	c := &charge{tenant: s.tenant, owner: s.handle(), device: true, bytes: int64(frameLen)}
+	code := l.publishCharged(s, p, c)
+	if code != wire.CodeOK {
+		l.refusePublish(s, p, code)
+		s.owed += uint32(frameLen) // nothing of it is under way
+		return nil
+	}
+	l.counters.published.Add(1)
+	if p.Ack {
+		s.acked = p.Seq
+	}
+	return nil
+}
+
+// publishCharged does it, or says why not; on a refusal the pool holds nothing.
+func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) wire.Code {
+	g := l.g
+	switch {
+	case p.Confirmed:
+		return wire.CodeNotSupported
+	case !s.publishToken(g.limits.Load().PublishRate, g.now.Load()):
+		return wire.CodePublishRate
+	}
+	t, name, code := g.find(s.tenant, p)
+	if code != wire.CodeOK {
+		return code
+	}
+	if may := g.cfg.Authorize; may != nil && may(s.identity(), ActionPublish, string(name)) != nil {
+		return wire.CodeNotGranted
+	}
+	if t == nil {
+		if !g.broadcast(string(name)) {
+			return g.toCentral(s.tenant, name, p.Payload)
+		}
+		var err error
+		if t, err = g.topic(s.tenant, name); err != nil {
+			return wire.CodeOf(err)
+		}
+	}
+	if !g.credit.take(s.tenant, c.bytes) {
+		return wire.CodeOverload
+	}
+	g.stamp(t, p.Payload, s.tag, c, l)
+	return wire.CodeOK
+}
+
+// find is the topic of a PUBLISH if it is known, and its checked name. Only
+// broadcast topics are ever in the index.
+func (g *Gateway) find(ten *tenant, p wire.Publish) (*fanout.Topic, []byte, wire.Code) {
+	if p.Name == nil {
+		t := ten.index.ByID(uint32(p.Topic))
+		if t == nil {
+			return nil, nil, wire.CodeUnknownID
+		}
+		return t, []byte(t.Name()), wire.CodeOK
+	}
+	if t := ten.index.Lookup(p.Name); t != nil {
+		return t, p.Name, wire.CodeOK
+	}
+	if wire.CheckTopic(p.Name) != nil {
+		return nil, nil, wire.CodeBadTopic
+	}
+	return nil, p.Name, wire.CodeOK
+}
+
+// toCentral forwards what is not a broadcast (BC-5).
+func (g *Gateway) toCentral(t *tenant, name, payload []byte) wire.Code {
+	if g.cfg.Central == nil {
+		return wire.CodeNoCentral
+	}
+	err := g.cfg.Central.Publish(t.name, string(name), bytes.Clone(payload))
+	if err == nil {
+		return wire.CodeOK
+	}
+	if e := (*wire.Error)(nil); errors.As(err, &e) {
+		return e.Code
+	}
+	return wire.CodeCentralAway
+}
+
+// stamp gives a message its offset, encodes the delivery once and posts it to
+// every loop that has a subscriber, all under the stream's lock. l is the loop
+// that this runs on, or nil.
+func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge, l *loop) (offset uint64) {
+	now := g.now.Load()
+	stream := t.Stream()
+	c.left.Store(1) // ours, so that a quick loop does not settle it before all have it
+	offset = stream.Publish(now, func(offset uint64, tracked bool) fanout.Entry {
+		m := wire.Message{Topic: wire.TopicID(t.ID()), Offset: offset, Payload: payload}
+		if tracked {
+			m.Form = wire.OffsetLow
+		}
+		frame := m.Append(make([]byte, 0, m.Len()))
+		return fanout.Entry{Offset: offset, At: now, From: from, Frame: frame, Body: len(frame) - len(payload)}
+	}, func(loops uint64, e fanout.Entry) {
+		c.left.Add(int32(bits.OnesCount64(loops)))
+		for ; loops != 0; loops &= loops - 1 {
+			to := g.loops[bits.TrailingZeros64(loops)]
+			if !to.mail.post(entry{topic: t, frame: e.Frame, body: e.Body, offset: e.Offset, from: from, charge: c}) {
+				c.left.Add(-1)
+			}
+		}
+	})
+	g.settle(c, l)
+	return offset
+}
+
+func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {
+	l.counters.refused(code)
+	if p.Ack {
+		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis}.Append(nil))
+		return
+	}
+	l.say(s, wire.Refusal{Code: code, Type: p.Type()}.Append(nil))
+}
+
+// publishToken takes one publish from the device's rate, which refills by the
+// second.
+func (s *session) publishToken(rate int, now uint32) bool {
+	if rate < 0 {
+		return true
+	}
+	if dt := now - s.tokensAt; dt > 0 {
+		s.tokens = min(float32(rate), s.tokens+float32(dt)*float32(rate))
+		s.tokensAt = now
+	}
+	if s.tokens < 1 {
+		return false
+	}
+	s.tokens--
+	return true
+}
+
+// sayAck acknowledges what was accepted since the last time, and gives back
+// credit that no mailbox holds.
+func (l *loop) sayAck(s *session) {
+	if s.acked != 0 {
+		l.say(s, wire.Ack{Seq: s.acked}.Append(nil))
+		s.acked = 0
+	}
+	if int(s.owed) >= s.window/2 {
+		s.credit += int64(s.owed)
+		l.sayCredit(s, uint64(s.owed))
+		s.owed = 0
+	}
+}
+
+func (l *loop) sayCredit(s *session, n uint64) {
+	l.say(s, wire.Credit{Bytes: n}.Append(nil))
+	if !l.run.walking {
+		l.flush(l.slots.at(s.n))
+	}
+}
+
+// Receipt says where a message stands in its stream.
+type Receipt struct {
+	Life   wire.Life
+	Offset uint64
+}
+
+// Publish broadcasts a message from inside the process. It waits for publish
+// credit, so that a fast caller is slowed down to what the loops deliver; topics
+// that are not broadcast go to Central. Safe for concurrent use.
+func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload []byte) (Receipt, error) {
+	if err := (wire.Identity{Tenant: tenantName, Device: "x"}).Check(); err != nil {
+		return Receipt{}, fmt.Errorf("publish: %w", err)
+	}
+	if err := wire.CheckTopic([]byte(topic)); err != nil {
+		return Receipt{}, fmt.Errorf("publish: %w", err)
+	}
+	if most := 1<<wire.MaxFrameLog - 512; len(payload) > most {
+		return Receipt{}, fmt.Errorf("publish %s: payload of %d bytes: want at most %d, the largest frame of any device", topic, len(payload), most)
+	}
+	if g.closing() {
+		return Receipt{}, ErrClosed
+	}
+	ten, err := g.tenants.get(tenantName)
+	if err != nil {
+		return Receipt{}, fmt.Errorf("publish: %w", err)
+	}
+	if !g.broadcast(topic) {
+		if code := g.toCentral(ten, []byte(topic), payload); code != wire.CodeOK {
+			return Receipt{}, fmt.Errorf("publish %s: %w", topic, &wire.Error{Code: code, Type: wire.TypePublish, Field: "not a broadcast topic"})
+		}
+		return Receipt{}, nil
+	}
+	t, err := g.topic(ten, []byte(topic))
+	if err != nil {
+		return Receipt{}, fmt.Errorf("publish %s: %w", topic, err)
+	}
+	c := &charge{tenant: ten, bytes: int64(len(payload) + len(topic))}
+	if err := g.credit.wait(ctx, ten, c.bytes); err != nil {
+		return Receipt{}, fmt.Errorf("publish %s: waiting for credit: %w", topic, err)
+	}
+	g.external.Add(1)
+	offset := g.stamp(t, payload, 0, c, nil)
+	return Receipt{Life: wire.Life(t.Stream().Life()), Offset: offset}, nil
+}

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"bytes"
+	"runtime/debug"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// write sends bytes to a session now: directly while its socket takes them,
+// through gnet's buffer from the first time on that it does not.
+func (l *loop) write(s *slot, b []byte) {
+	if s.flags&flagOpen == 0 {
+		return
+	}
+	if s.flags&flagSealed != 0 {
+		l.sealed = s.sess.tr.seal(l.sealed[:0], b)
+		b = l.sealed
+	}
+	l.counters.sends.Add(1)
+	if s.flags&flagBehind != 0 {
+		l.buffer(s, b)
+		return
+	}
+	if sent, err := l.send(s.fd, b); err != nil || sent < len(b) {
+		l.sentPart(s, b[max(sent, 0):], err)
+	}
+}
+
+// sentPart handles a send that the socket did not take whole: the session is
+// behind now, or its socket has failed.
+func (l *loop) sentPart(s *slot, rest []byte, err error) {
+	if err != nil && !again(err) {
+		s.flags &^= flagOpen
+		s.flags |= flagBehind // the fast path stays away
+		l.doomed = append(l.doomed, s.sess.handle())
+		return
+	}
+	l.fallBehind(s)
+	l.buffer(s, rest)
+}
+
+// buffer hands bytes to gnet, which writes them when the socket takes them. It
+// copies, so a session is given only one write at a time.
+func (l *loop) buffer(s *slot, b []byte) {
+	if _, err := s.sess.conn.Write(b); err != nil {
+		// gnet has closed it and called lost from inside Write.
+		return
+	}
+}
+
+// say sends a control frame, or anything else that policies do not drop.
+func (l *loop) say(s *session, b []byte) {
+	sl := l.slots.at(s.n)
+	switch {
+	case sl.flags&flagOpen == 0:
+	case sl.flags&flagBehind != 0:
+		s.out.push(item{kind: itemControl, frame: bytes.Clone(b)})
+	default:
+		start := len(l.arena)
+		l.arena = append(l.arena, b...)
+		l.gather(s.n, sl, l.arena[start:len(l.arena):len(l.arena)])
+	}
+}
+
+// flushOne writes what one session has coming, before its read event ends.
+func (l *loop) flushOne(s *session) {
+	if s.closed {
+		return
+	}
+	sl := l.slots.at(s.n)
+	l.flush(sl)
+	l.reap()
+	if l.flushed == 0 && len(l.dirty) == 1 && l.dirty[0] == s.n && !l.run.walking && l.at == len(l.batch) {
+		// The usual case: nothing else is under way, so the arena can start anew.
+		l.dirty, l.arena = l.dirty[:0], l.arena[:0]
+		clear(l.nodes)
+		l.nodes = l.nodes[:1]
+	}
+}
+
+// reap closes the sessions whose socket failed, outside of any walk.
+func (l *loop) reap() {
+	for len(l.doomed) > 0 {
+		h := l.doomed[len(l.doomed)-1]
+		l.doomed = l.doomed[:len(l.doomed)-1]
+		if s := l.slots.get(h); s != nil {
+			l.drop(s)
+		}
+	}
+}
+
+// drop closes a connection at once.
+func (l *loop) drop(s *session) {
+	if s.closed {
+		return
+	}
+	// lost is called from inside; an error here means that it was closed before.
+	_ = l.ev.Close(s.conn)
+	l.lost(s)
+}
+
+// lingerSeconds is how long a closing connection is read from, so that what the
+// device still sends does not turn its CLOSE into a reset.
+const lingerSeconds = 2
+
+// closeWith ends a session in an orderly way: CLOSE, then the end of our
+// stream, then wait for the device to hang up.
+func (l *loop) closeWith(s *session, code wire.Code, text string) {
+	if s.closed || s.stage == stageClosing {
+		return
+	}
+	l.counters.closedWith(code)
+	frame := wire.Close{Code: code, Text: []byte(wire.CutText(text, 96))}.Append(nil)
+	sl := l.slots.at(s.n)
+	if sl.flags&flagBehind != 0 {
+		// Nobody waits for a socket that is full: CLOSE goes behind what gnet
+		// holds, and is lost with it if the device does not read.
+		l.buffer(sl, frame)
+		l.drop(s)
+		return
+	}
+	l.say(s, frame)
+	l.flush(sl)
+	if s.closed || sl.flags&flagBehind != 0 {
+		l.drop(s)
+		return
+	}
+	s.stage = stageClosing
+	l.unlistAll(s)
+	finish(sl.fd)
+	l.wheel.set(s.n, l.g.now.Load()+lingerSeconds)
+}
+
+// unlistAll ends all deliveries to a session.
+func (l *loop) unlistAll(s *session) {
+	for i := range s.subs {
+		l.unlist(s, i)
+	}
+	s.subs, s.out = nil, nil
+	l.slots.at(s.n).flags &^= flagOpen | flagReplay
+}
+
+func (l *loop) streamFrame(t *fanout.Topic, next uint64) wire.Stream {
+	return wire.Stream{
+		Topic: wire.TopicID(t.ID()), Origin: ownOrigin, Flags: wire.StreamMain,
+		Life: wire.Life(t.Stream().Life()), Next: next,
+	}
+}
+
+// ownOrigin is the origin index of the gateway's own streams on every connection.
+const ownOrigin = 1
+
+func stack() string { return string(debug.Stack()) }

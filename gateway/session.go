@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// session is one device connection. It belongs to its loop: only code on that
+// loop touches it. It is small, because there are very many that do nothing.
+type session struct {
+	// Static after it was opened.
+	loop *loop
+	conn gnet.Conn
+	n    fanout.Sub
+	gen  uint32
+
+	// Static after it is proven.
+	tenant      *tenant
+	device      string
+	tag         uint64
+	incarnation uint32
+	silence     uint32 // seconds without a byte after which it is closed
+
+	stage  stage
+	closed bool
+
+	// Publishing.
+	acked    uint64 // highest accepted sequence that was not acknowledged yet, 0: none
+	credit   int64  // bytes that it may still publish
+	window   int
+	owed     uint32 // bytes that came back and were not told yet
+	tokens   float32
+	tokensAt uint32
+
+	subs []subscription
+	out  *outbound // nil while it keeps up and replays nothing
+
+	tr    transport // nil: plain
+	plain []byte    // opened by tr, not a whole frame yet
+}
+
+// subscription is one filter of a session.
+type subscription struct {
+	topic  *fanout.Topic // exact filters
+	group  *fanout.Group // wildcards
+	num    uint32        // the device's number
+	policy wire.Policy
+	track  bool
+	noEcho bool
+	mute   bool // publish only
+}
+
+func (s *session) handle() handle { return handle{uint32(s.loop.n), s.n, s.gen} }
+
+func (s *session) identity() wire.Identity {
+	return wire.Identity{Tenant: s.tenant.name, Device: s.device}
+}
+
+// byNumber is the index of the subscription with the device's number, or -1.
+func (s *session) byNumber(num uint32) int {
+	for i := range s.subs {
+		if s.subs[i].num == num {
+			return i
+		}
+	}
+	return -1
+}
+
+// match is the subscription that a message on the topic came for: the exact one
+// first, else the one of the group.
+func (s *session) match(t *fanout.Topic, g *fanout.Group) *subscription {
+	var found *subscription
+	for i := range s.subs {
+		switch sub := &s.subs[i]; {
+		case sub.topic == t && !sub.mute:
+			return sub
+		case g != nil && sub.group == g && found == nil:
+			found = sub
+		}
+	}
+	return found
+}
+
+// stage is how far a session has come.
+type stage uint8
+
+const (
+	stageNew     stage = iota // nothing was received
+	stageProving              // HELLO is with the authenticator; what follows is held
+	stageOpen
+	stageClosing // CLOSE was sent; what comes is thrown away until the device hangs up
+)
+
+// verb is what a frame asks the loop to do.
+type verb uint8
+
+const (
+	verbHello verb = iota + 1
+	verbSubscribe
+	verbUnsubscribe
+	verbPublish
+	verbPing
+	verbPong
+	verbClose
+	verbRefuse // understood, but not offered by this version
+	verbIgnore
+)
+
+// next is the session's state machine: what a frame of this type means at this
+// stage. It is pure. The error ends the connection [W-3].
+func (st stage) next(t wire.Type) (verb, error) {
+	if st == stageNew {
+		if t != wire.TypeHello {
+			return 0, &wire.Error{Code: wire.CodeOutOfOrder, Type: t, Field: "HELLO must be first"}
+		}
+		return verbHello, nil
+	}
+	switch t.Base() {
+	case wire.TypeHello:
+		return 0, &wire.Error{Code: wire.CodeOutOfOrder, Type: t, Field: "HELLO came twice"}
+	case wire.TypeSubscribe:
+		return verbSubscribe, nil
+	case wire.TypeUnsubscribe:
+		return verbUnsubscribe, nil
+	case wire.TypePublish:
+		return verbPublish, nil
+	case wire.TypePing:
+		return verbPing, nil
+	case wire.TypePong:
+		return verbPong, nil
+	case wire.TypeClose:
+		return verbClose, nil
+	case wire.TypeError:
+		return verbIgnore, nil
+	case wire.TypeAuth, wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData:
+		return verbRefuse, nil
+	case wire.TypeWelcome, wire.TypeSubscribed, wire.TypeUnsubscribed, wire.TypeTopic, wire.TypeGoaway,
+		wire.TypeAck, wire.TypeOpened, wire.TypeLinked:
+		return 0, &wire.Error{Code: wire.CodeOutOfOrder, Type: t, Field: "only gateways send this"}
+	}
+	if t.Skippable() {
+		return verbIgnore, nil
+	}
+	return 0, &wire.Error{Code: wire.CodeUnknownType, Type: t, Field: "not known in version 1"}
+}

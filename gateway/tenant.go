@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// tenant is a name space of topics.
+type tenant struct {
+	name  string
+	index *fanout.Index
+	lent  atomic.Int64 // bytes of publish credit under way
+	names *rate.Limiter
+}
+
+// tenants are made when their first device or message comes and stay.
+type tenants struct {
+	g  *Gateway
+	mu sync.RWMutex
+	by map[string]*tenant
+}
+
+func (t *tenants) get(name string) (*tenant, error) {
+	t.mu.RLock()
+	have := t.by[name]
+	t.mu.RUnlock()
+	if have != nil {
+		return have, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if have := t.by[name]; have != nil {
+		return have, nil
+	}
+	lim := t.g.limits.Load()
+	index, err := fanout.NewIndex(fanout.Config{
+		Loops: t.g.cfg.Loops, Topics: lim.TopicsPerTenant, Life: uint64(t.g.life), Budget: t.g.rings,
+		Ring: fanout.RingLimits{
+			Messages: lim.RingMessages, Bytes: lim.RingBytes, Age: uint32(lim.RingAge.Seconds()),
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tenant %s: %w", name, err)
+	}
+	made := &tenant{name: name, index: index, names: rate.NewLimiter(rate.Limit(lim.TopicRate), lim.TopicRate)}
+	t.by[name] = made
+	return made, nil
+}
+
+func (t *tenants) all() []*tenant {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	out := make([]*tenant, 0, len(t.by))
+	for _, ten := range t.by {
+		out = append(out, ten)
+	}
+	return out
+}
+
+// topic finds a checked name or makes it, within the limits on new names. The
+// error is a *wire.Error with the code for the device.
+func (g *Gateway) topic(t *tenant, name []byte) (*fanout.Topic, error) {
+	if have := t.index.Lookup(name); have != nil {
+		return have, nil
+	}
+	if !t.names.Allow() {
+		return nil, &wire.Error{Code: wire.CodeThrottled, Field: "too many new topics"}
+	}
+	if g.topics.Add(1) > int64(g.limits.Load().Topics) {
+		g.topics.Add(-1)
+		return nil, g.topicsFull(t)
+	}
+	before := t.index.Len()
+	made, err := t.index.Ensure(name)
+	if err != nil {
+		g.topics.Add(-1)
+		return nil, g.topicsFull(t)
+	}
+	if t.index.Len() == before {
+		g.topics.Add(-1) // another loop was first
+	}
+	return made, nil
+}
+
+func (g *Gateway) topicsFull(t *tenant) error {
+	g.log.Error("no topic ids are left: ids are never given again, restart the gateway or raise limits.topics", "tenant", t.name)
+	return &wire.Error{Code: wire.CodeOverload, Field: "no topic ids are left"}
+}
+
+// broadcast reports whether a checked topic is delivered from the gateway's own
+// table; it is decided from the configuration alone (BC-D4).
+func (g *Gateway) broadcast(topic string) bool {
+	for _, f := range g.cfg.Broadcast {
+		if wire.Match(f, topic) {
+			return true
+		}
+	}
+	return false
+}
