@@ -1,0 +1,62 @@
+package client_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/client"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// hour is longer than anything waits.
+const hour = time.Hour
+
+// start is a client of one gateway at address "gw".
+func start(t *testing.T, g *gateway, opts ...client.Option) (*client.Client, *fleet) {
+	t.Helper()
+	f := &fleet{}
+	f.put("gw", g)
+	c, err := client.Dial(t.Context(), "gw", append([]client.Option{client.WithDialer(f.dial)}, opts...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return c, f
+}
+
+func subscribe(t *testing.T, c *client.Client, filter string, opts ...client.SubOption) *client.Subscription {
+	t.Helper()
+	s, err := c.Subscribe(t.Context(), filter, opts...)
+	require.NoError(t, err)
+	return s
+}
+
+// next returns the next event; in a bubble a lost one shows as a deadline.
+func next(t *testing.T, s *client.Subscription) client.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), hour)
+	defer cancel()
+	e, err := s.Next(ctx)
+	require.NoError(t, err)
+	return e
+}
+
+func TestPublishSubscribe(t *testing.T) { // BC-2, BC-7, BC-15
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(0xA1)
+		c, _ := start(t, g, client.WithDevice("d1"))
+		s := subscribe(t, c, "broadcast/eu")
+		require.NoError(t, c.Publish(t.Context(), "broadcast/eu", []byte("hello")))
+		require.Equal(t, client.Message{Topic: "broadcast/eu", Payload: []byte("hello"), Life: 0xA1, Offset: 1}, next(t, s))
+		require.Equal(t, []client.TopicPosition{{Topic: "broadcast/eu", Position: wire.Position{Life: 0xA1, Offset: 1}}}, s.Cursor())
+
+		g.kick()
+		g.Publish("broadcast/eu", "while away")
+		require.Equal(t, client.Message{Topic: "broadcast/eu", Payload: []byte("while away"), Life: 0xA1, Offset: 2, Replayed: true}, next(t, s))
+		require.NoError(t, c.Shutdown(t.Context()))
+		_, err := s.Next(t.Context())
+		require.ErrorIs(t, err, client.ErrClosed)
+	})
+}

@@ -1,0 +1,53 @@
+// Package client is the Bellwire device SDK: it keeps one device connected to a
+// fleet of gateways, subscribes, publishes, and loses nothing silently.
+//
+//	c, err := client.Dial(ctx, "127.0.0.1:7311", client.WithDevice("kitchen"))
+//	if err != nil {
+//		return err
+//	}
+//	defer c.Close()
+//
+//	sub, err := c.Subscribe(ctx, "broadcast/eu/+")
+//	if err != nil {
+//		return err
+//	}
+//	for {
+//		event, err := sub.Next(ctx)
+//		if err != nil {
+//			return err
+//		}
+//		switch e := event.(type) {
+//		case client.Message: // one delivery
+//			fmt.Printf("%s %s\n", e.Topic, e.Payload)
+//		case client.Gap: // e.Count messages will not come; 0: unknown how many
+//		case client.End: // a life of the topic is over, another one follows
+//		}
+//	}
+//
+// # What the application sees
+//
+// Of every topic, each message once and in the order of its stream, or a Gap in
+// its place. When the connection is lost the client connects again, to the same
+// gateway first, and resumes: what was sent meanwhile and is still held arrives as
+// replayed messages, what is not held any more as a Gap. A gateway that lost its
+// streams shows as a Gap of unknown size (the end of the old life that nobody saw),
+// an End, and messages of another Life.
+//
+// A wildcard resumes the topics that it has seen, the last 1,024 of them and as
+// many as the gateway grants subscriptions; what does not fit is one Gap without a
+// topic. A topic that was never seen is unknown to the client too: if it has a past
+// when it first shows after a reconnect, that is a Gap of unknown size.
+//
+// # After a crash
+//
+// Subscription.Cursor is the place up to which Next has returned. Store it after an
+// event was dealt with and give it to WithCursor at the next start: some events may
+// come again, none is lost.
+//
+// # Inside
+//
+// A session turns frames into deliveries and bytes and does no I/O; an intake knows
+// what one subscription has had; reconnect decides where to go next. Around them
+// are two goroutines per connection: one reads and delivers, one writes and keeps
+// the time. Nothing is queued without bound: a full subscription stops the reader.
+package client

@@ -1,0 +1,415 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// fleet is where a dialer finds gateways by address.
+type fleet struct {
+	mu    sync.Mutex
+	at    map[string]*gateway
+	dials []string
+	fail  error // every dial fails
+}
+
+func (f *fleet) dial(_ context.Context, addr string) (net.Conn, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dials = append(f.dials, addr)
+	if f.fail != nil {
+		return nil, f.fail
+	}
+	g := f.at[addr]
+	if g == nil {
+		return nil, errors.New("connection refused")
+	}
+	return g.accept(), nil
+}
+
+func (f *fleet) dialed() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.dials)
+}
+
+func (f *fleet) put(addr string, g *gateway) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.at == nil {
+		f.at = make(map[string]*gateway)
+	}
+	f.at[addr] = g
+}
+
+// gateway is a model of one: streams that keep everything, sessions that are told
+// everything at once. What it does wrong or differently is in its fields.
+type gateway struct {
+	life    wire.Life
+	welcome wire.Welcome
+	mute    bool // answers nothing, not even HELLO
+	greet   func(wire.Hello) []byte
+	onFrame func(p *peer, t wire.Type, body []byte) (handled bool)
+
+	kept    int  // messages that the ring keeps; 0: all
+	repeats bool // a replay begins where the ring begins, whatever the cursor
+	slowly  bool // a replay is sent only by finish, while live messages go on
+	noLow   bool // live messages carry no check byte
+	drops   int  // live messages to leave out without a word, from the first on
+
+	cut *cutter
+
+	mu     sync.Mutex
+	topics map[string]*stream
+	byID   []*stream
+	peers  []*peer
+}
+
+type stream struct {
+	id   wire.TopicID
+	name string
+	msgs [][]byte
+}
+
+// cutter cuts a connection at one frame of all that the gateways send or read.
+type cutter struct {
+	mu     sync.Mutex
+	sent   int // frames
+	read   int
+	atSent int // cut after this many frames; -1: never
+	atRead int
+	inside bool   // with atSent: in the middle of the next frame
+	after  func() // called once when it cuts
+}
+
+func (c *cutter) do() {
+	if f := c.after; f != nil {
+		c.after = nil
+		f()
+	}
+}
+
+func newGateway(life wire.Life) *gateway {
+	return &gateway{
+		life: life, topics: make(map[string]*stream),
+		welcome: wire.Welcome{
+			Version: wire.Version, Recv: 12, Flags: wire.WelcomeResumes, Keepalive: 600, Credit: 16 << 10, MaxSubs: 32, Life: life,
+		},
+	}
+}
+
+// peer is the gateway's end of a connection.
+type peer struct {
+	g      *gateway
+	nc     net.Conn
+	hello  wire.Hello
+	subs   []wire.Subscribe // in order
+	told   map[string]bool
+	queue  chan []byte
+	gone   chan struct{}
+	once   sync.Once
+	replay []func() // with slowly
+}
+
+func (g *gateway) accept() net.Conn {
+	here, there := net.Pipe()
+	p := &peer{g: g, nc: here, told: make(map[string]bool), queue: make(chan []byte, 1<<16), gone: make(chan struct{})}
+	g.mu.Lock()
+	g.peers = append(g.peers, p)
+	g.mu.Unlock()
+	go p.write()
+	go p.read()
+	return there
+}
+
+func (p *peer) close() {
+	p.once.Do(func() {
+		close(p.gone)
+		_ = p.nc.Close()
+		g := p.g
+		g.mu.Lock()
+		g.peers = slices.DeleteFunc(g.peers, func(o *peer) bool { return o == p })
+		g.mu.Unlock()
+	})
+}
+
+func (p *peer) write() {
+	defer p.close()
+	for {
+		select {
+		case <-p.gone:
+			return
+		case b := <-p.queue:
+			if b == nil {
+				return
+			}
+			if !p.pass(b) {
+				return
+			}
+		}
+	}
+}
+
+// pass writes one frame, unless the cutter says otherwise.
+func (p *peer) pass(b []byte) bool {
+	c := p.g.cut
+	if c == nil {
+		_, err := p.nc.Write(b)
+		return err == nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.atSent == c.sent {
+		c.sent++
+		if c.inside {
+			_, _ = p.nc.Write(b[:len(b)/2])
+		}
+		c.do()
+		return false
+	}
+	c.sent++
+	_, err := p.nc.Write(b)
+	return err == nil
+}
+
+func (p *peer) read() {
+	defer p.close()
+	var buf []byte
+	chunk := make([]byte, 512)
+	for {
+		n, err := p.nc.Read(chunk)
+		if err != nil {
+			return
+		}
+		buf = append(buf, chunk[:n]...)
+		for {
+			t, body, rest, err := wire.Next(buf, 1<<20)
+			if err != nil {
+				break
+			}
+			buf = rest
+			if c := p.g.cut; c != nil {
+				c.mu.Lock()
+				stop := c.atRead == c.read
+				c.read++
+				if stop {
+					c.do()
+				}
+				c.mu.Unlock()
+				if stop {
+					return
+				}
+			}
+			p.g.frame(p, t, body)
+		}
+	}
+}
+
+// send queues frames; each argument is one.
+func (p *peer) send(frames ...[]byte) {
+	for _, f := range frames {
+		p.queue <- f
+	}
+}
+
+func (g *gateway) frame(p *peer, t wire.Type, body []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.mute || g.onFrame != nil && g.onFrame(p, t, body) {
+		return
+	}
+	switch t.Base() {
+	case wire.TypeHello:
+		h, err := wire.ParseHello(body)
+		if err != nil {
+			p.send(nil)
+			return
+		}
+		h.Auth = slices.Clone(h.Auth)
+		p.hello = h
+		if g.greet != nil {
+			if b := g.greet(h); b != nil {
+				p.send(b, nil)
+				return
+			}
+		}
+		p.send(g.welcome.Append(nil))
+	case wire.TypeSubscribe:
+		f, err := wire.ParseSubscribe(body)
+		if err != nil {
+			p.send(wire.Close{Code: wire.CodeMalformed}.Append(nil), nil)
+			return
+		}
+		f.Filter, f.Cursor = slices.Clone(f.Filter), slices.Clone(f.Cursor)
+		g.subscribe(p, f)
+	case wire.TypeUnsubscribe:
+		f, _ := wire.ParseUnsubscribe(body)
+		p.subs = slices.DeleteFunc(p.subs, func(s wire.Subscribe) bool { return s.Sub == f.Sub })
+		p.send(wire.Unsubscribed{Sub: f.Sub}.Append(nil))
+	case wire.TypePublish:
+		f, _ := wire.ParsePublish(t, body)
+		g.publish(string(f.Name), f.Payload)
+		if f.Ack {
+			p.send(wire.Ack{Seq: f.Seq}.Append(nil))
+		}
+		p.send(wire.Credit{Bytes: uint64(f.Len())}.Append(nil))
+	case wire.TypePing:
+		p.send(wire.AppendPong(nil, body))
+	case wire.TypeClose:
+		p.send(nil)
+	}
+}
+
+func (g *gateway) stream(name string) *stream {
+	s := g.topics[name]
+	if s == nil {
+		s = &stream{name: name}
+		g.byID = append(g.byID, s)
+		s.id = wire.TopicID(len(g.byID))
+		g.topics[name] = s
+	}
+	return s
+}
+
+func (g *gateway) tell(s *stream, next uint64) []byte {
+	return wire.Stream{Topic: s.id, Origin: 1, Flags: wire.StreamMain, Life: g.life, Next: next}.Append(nil)
+}
+
+func (g *gateway) subscribe(p *peer, f wire.Subscribe) {
+	if len(p.subs) >= int(g.welcome.MaxSubs) {
+		p.send(wire.Subscribed{Sub: f.Sub, Code: wire.CodeTooManySubs}.Append(nil))
+		return
+	}
+	p.subs = append(p.subs, f)
+	if wire.IsWildcard(f.Filter) {
+		clear(p.told)
+		p.send(wire.Subscribed{Sub: f.Sub}.Append(nil))
+		return
+	}
+	s := g.stream(string(f.Filter))
+	p.send(wire.Subscribed{Sub: f.Sub, Topic: s.id}.Append(nil))
+	if !f.Track {
+		return
+	}
+	top := uint64(len(s.msgs))
+	oldest := uint64(1)
+	if g.kept > 0 && top > uint64(g.kept) {
+		oldest = top - uint64(g.kept) + 1
+	}
+	from := top + 1
+	switch f.Start {
+	case wire.StartNow:
+		p.send(g.tell(s, from))
+		return
+	case wire.StartLast:
+		from = max(top, 1)
+	case wire.StartKept:
+		from = oldest
+	case wire.StartCursor:
+		at, _ := f.Cursor.Find(g.life)
+		from = at.Offset + 1
+		if g.repeats {
+			from = oldest
+		}
+	}
+	p.send(g.tell(s, from))
+	if from < oldest {
+		p.send(wire.Gap{Topic: s.id, Origin: 1, Reason: wire.ReasonNotKept, Count: oldest - from}.Append(nil))
+		from = oldest
+	}
+	finish := func() {
+		for off := from; off <= uint64(len(s.msgs)); off++ {
+			p.send(wire.Message{Topic: s.id, Origin: 1, Form: wire.OffsetFull, Offset: off, Payload: s.msgs[off-1]}.Append(nil))
+		}
+		p.send(wire.Live{Sub: f.Sub}.Append(nil))
+		for i := range p.subs { // it is listed from here on
+			if p.subs[i].Sub == f.Sub {
+				p.subs[i].Start = wire.StartNow
+			}
+		}
+	}
+	if g.slowly {
+		p.replay = append(p.replay, finish)
+		return
+	}
+	finish()
+}
+
+// finish sends the replays that wait.
+func (g *gateway) finish() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.peers {
+		for _, f := range p.replay {
+			f()
+		}
+		p.replay = nil
+	}
+}
+
+// Publish is a message from elsewhere.
+func (g *gateway) Publish(topic string, payload string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.publish(topic, []byte(payload))
+}
+
+func (g *gateway) publish(topic string, payload []byte) {
+	s := g.stream(topic)
+	s.msgs = append(s.msgs, slices.Clone(payload))
+	off := uint64(len(s.msgs))
+	for _, p := range g.peers {
+		listed, group := false, false
+		for _, f := range p.subs {
+			switch {
+			case wire.IsWildcard(f.Filter):
+				group = group || wire.Match(string(f.Filter), topic)
+			case string(f.Filter) == topic && (f.Start == wire.StartNow || !g.slowly):
+				listed = true
+			}
+		}
+		if !listed && !group {
+			continue
+		}
+		if g.drops > 0 {
+			g.drops--
+			continue
+		}
+		if !listed && !p.told[topic] {
+			p.told[topic] = true
+			p.send(wire.Topic{Topic: s.id, Name: []byte(topic)}.Append(nil), g.tell(s, off))
+		}
+		m := wire.Message{Topic: s.id, Form: wire.OffsetLow, Offset: off, Payload: payload}
+		if g.noLow {
+			m.Form = wire.OffsetNone
+		}
+		p.send(m.Append(nil))
+	}
+}
+
+// each calls f for every connection.
+func (g *gateway) each(f func(p *peer)) {
+	g.mu.Lock()
+	peers := slices.Clone(g.peers)
+	g.mu.Unlock()
+	for _, p := range peers {
+		f(p)
+	}
+}
+
+// kick ends every connection after what is queued, without a word.
+func (g *gateway) kick() { g.each(func(p *peer) { p.send(nil) }) }
+
+// say sends a frame on every connection.
+func (g *gateway) say(frames ...[]byte) { g.each(func(p *peer) { p.send(frames...) }) }
+
+func (g *gateway) connections() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.peers)
+}

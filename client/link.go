@@ -1,0 +1,307 @@
+package client
+
+import (
+	"slices"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// link is one SUBSCRIBE on one connection. A subscription has one, and a wildcard
+// that resumes has helpers beside it: exact ones with a cursor, one for each topic
+// that it has seen, until their replay is done.
+type link struct {
+	number    uint32
+	in        *intake
+	filter    string
+	helper    bool
+	start     wire.Start
+	agreed    bool // SUBSCRIBED came
+	replaying bool // LIVE is awaited
+	leaving   bool // UNSUBSCRIBE was sent
+	topic     *topic
+}
+
+// retry is a SUBSCRIBE to repeat after a delay.
+type retry struct {
+	link  *link
+	after time.Duration // 0: not told
+}
+
+// begin subscribes everything on a new connection.
+func (s *session) begin(all []*intake) {
+	for _, in := range all {
+		s.intakes = append(s.intakes, in)
+		in.replays = make(map[string]*replay)
+		in.blind = false
+	}
+	free := int(s.welcome.MaxSubs) - len(all)
+	for _, in := range all {
+		free -= s.enter(in, max(free, 0))
+	}
+	s.publish()
+}
+
+// join subscribes one more on a connection under way.
+func (s *session) join(in *intake) {
+	s.intakes = append(s.intakes, in)
+	in.replays = make(map[string]*replay)
+	s.enter(in, max(int(s.welcome.MaxSubs)-len(s.links)-1, 0))
+}
+
+// enter sends the SUBSCRIBEs of a subscription, with at most so many helpers, and
+// says how many it took.
+func (s *session) enter(in *intake, helpers int) int {
+	if in.wildcard {
+		return s.enterWildcard(in, helpers)
+	}
+	l := &link{in: in, filter: in.filter, start: in.opts.start}
+	switch had := len(in.had.lives(in.filter)) > 0; {
+	case in.without.cursor && in.answered:
+		l.start = wire.StartNow
+	case had && !in.opts.untracked:
+		l.start = wire.StartCursor
+	case in.answered && (in.opts.untracked || l.start == wire.StartNow):
+		l.start = wire.StartNow
+		s.out.add(in, item{event: Gap{Topic: in.filter, Reason: wire.ReasonNotKept}})
+	}
+	s.ask(l)
+	return 0
+}
+
+// enterWildcard resumes the topics heard of last, exactly and first, so that
+// nothing lies between their replay and the wildcard's messages.
+func (s *session) enterWildcard(in *intake, helpers int) int {
+	var topics []string
+	if !in.opts.untracked && !in.without.cursor {
+		topics = in.had.topics()
+	}
+	fit := min(len(topics), helpers)
+	for _, topic := range topics[:fit] {
+		s.ask(&link{in: in, filter: topic, helper: true, start: wire.StartCursor})
+	}
+	for _, topic := range topics[fit:] {
+		in.had.forget(topic)
+	}
+	uncounted := in.opts.untracked || s.welcome.Flags&wire.WelcomeResumes == 0
+	if fit < len(topics) || in.resumes && in.had.overflowed || in.answered && uncounted {
+		in.blind = true
+		s.out.add(in, item{event: Gap{Reason: wire.ReasonNotKept}})
+	}
+	start := in.opts.start
+	if in.answered || start == wire.StartCursor {
+		start = wire.StartNow
+	}
+	s.ask(&link{in: in, filter: in.filter, start: start})
+	return fit
+}
+
+// ask sends the SUBSCRIBE of a link under a new number.
+func (s *session) ask(l *link) {
+	s.lastSub++
+	l.number, l.agreed, l.replaying = s.lastSub, false, false
+	f := wire.Subscribe{
+		Sub: l.number, Policy: l.in.opts.policy, Track: !l.in.opts.untracked, Start: l.start,
+		NoEcho: l.in.opts.noEcho, Filter: []byte(l.filter),
+	}
+	if l.start == wire.StartCursor {
+		f.Cursor = l.in.had.cursor(l.filter, 1<<s.welcome.Recv-f.Len()-wire.MaxHeader-1)
+	}
+	if l.start != wire.StartNow && !wire.IsWildcard(f.Filter) {
+		l.replaying = true
+		if l.in.replays[l.filter] == nil {
+			l.in.replays[l.filter] = &replay{cursor: l.start == wire.StartCursor}
+		}
+	}
+	s.links[l.number] = l
+	s.pending = f.Append(s.pending)
+}
+
+// again repeats the SUBSCRIBE of a link that was told to come later.
+func (s *session) again(l *link) {
+	if !l.leaving && slices.Contains(s.intakes, l.in) {
+		s.ask(l)
+	}
+}
+
+func (s *session) onSubscribed(f wire.Subscribed) error {
+	l := s.links[f.Sub]
+	if l == nil || l.agreed {
+		return violated("SUBSCRIBED %d, which was not asked", f.Sub)
+	}
+	if f.Code.Class() != wire.ClassFine {
+		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond})
+	}
+	l.agreed = true
+	s.generation++
+	if wire.IsWildcard([]byte(l.filter)) {
+		s.wildcards = append(s.wildcards, l)
+	} else {
+		t, err := s.name(f.Topic, l.filter)
+		if err != nil {
+			return err
+		}
+		l.topic = t
+		s.exact[l.filter] = append(s.exact[l.filter], l)
+	}
+	if l.leaving {
+		return nil
+	}
+	if f.Code == wire.CodeOKLiveOnly && l.replaying {
+		l.replaying = false
+		l.in.abandon(&s.out, l.filter, l.topic)
+	}
+	if !l.helper {
+		l.in.answered, l.in.resumes = true, true
+		l.in.answers(nil)
+	}
+	s.releaseHelpers(l.in)
+	return nil
+}
+
+// answers tells the caller of Subscribe, once.
+func (in *intake) answers(err error) {
+	select {
+	case in.answer <- err:
+	default: // it was told before
+	}
+}
+
+// refused ends a link, or repeats it later if that may help.
+func (s *session) refused(l *link, err *RefusedError) error {
+	s.remove(l)
+	err.What = "subscribing " + l.filter
+	switch {
+	case l.leaving:
+	case err.retryable():
+		if err.Code.Class() == wire.ClassLater && err.Retry == 0 {
+			err.Retry = laterLeast
+		}
+		s.retries = append(s.retries, retry{l, err.Retry})
+	case l.helper:
+		l.in.abandon(&s.out, l.filter, nil)
+	default:
+		s.over(l.in, err)
+	}
+	return nil
+}
+
+// over ends a subscription from the gateway's side.
+func (s *session) over(in *intake, err error) {
+	in.answers(err)
+	s.out.add(in, item{err: err})
+	s.part(in)
+}
+
+func (s *session) onLive(f wire.Live) error {
+	l := s.links[f.Sub]
+	if l == nil || !l.agreed {
+		return violated("LIVE of subscription %d, which was not asked", f.Sub)
+	}
+	if !l.replaying {
+		return nil
+	}
+	l.replaying = false
+	s.generation++
+	switch {
+	case l.leaving:
+	case l.topic == nil:
+		l.in.abandon(&s.out, l.filter, nil)
+	default:
+		for _, o := range l.topic.origins {
+			// The replay reached the place where live messages go on.
+			if pos, known := l.in.had.at(l.filter, o.life); known && !o.over {
+				o.next = max(o.next, pos+1)
+			}
+			o.unplaced = 0
+		}
+		l.in.live(&s.out, l.topic)
+	}
+	s.releaseHelpers(l.in)
+	return nil
+}
+
+// releaseHelpers takes back the helpers whose work is done, once the wildcard
+// itself brings what follows.
+func (s *session) releaseHelpers(in *intake) {
+	if !in.wildcard || !slices.ContainsFunc(s.wildcards, func(l *link) bool { return l.in == in }) {
+		return
+	}
+	var done []*link
+	for _, l := range s.links {
+		if l.in == in && l.helper && l.agreed && !l.replaying && !l.leaving {
+			done = append(done, l)
+		}
+	}
+	slices.SortFunc(done, func(a, b *link) int { return int(a.number) - int(b.number) })
+	for _, l := range done {
+		s.quit(l)
+	}
+}
+
+func (s *session) quit(l *link) {
+	if !l.leaving {
+		l.leaving = true
+		s.generation++
+		s.pending = wire.Unsubscribe{Sub: l.number}.Append(s.pending)
+	}
+}
+
+// part ends a subscription: nothing of it is delivered any more.
+func (s *session) part(in *intake) {
+	s.intakes = slices.DeleteFunc(s.intakes, func(o *intake) bool { return o == in })
+	for _, l := range s.links {
+		if l.in == in {
+			s.quit(l)
+		}
+	}
+}
+
+func (s *session) onUnsubscribed(f wire.Unsubscribed) error {
+	l := s.links[f.Sub]
+	if l == nil {
+		return violated("UNSUBSCRIBED %d, which was not asked", f.Sub)
+	}
+	s.remove(l)
+	if l.leaving {
+		return nil
+	}
+	return s.refused(l, &RefusedError{Code: f.Code})
+}
+
+// remove forgets a link, and the counts of topics that nobody tracks any more:
+// nothing counts their messages from here on.
+func (s *session) remove(l *link) {
+	delete(s.links, l.number)
+	if !l.agreed {
+		return
+	}
+	l.agreed = false
+	s.generation++
+	is := func(o *link) bool { return o == l }
+	if wire.IsWildcard([]byte(l.filter)) {
+		s.wildcards = slices.DeleteFunc(s.wildcards, is)
+		for _, t := range s.topics {
+			s.uncount(t)
+		}
+		return
+	}
+	if rest := slices.DeleteFunc(s.exact[l.filter], is); len(rest) > 0 {
+		s.exact[l.filter] = rest
+	} else {
+		delete(s.exact, l.filter)
+	}
+	if l.topic != nil {
+		s.uncount(l.topic)
+	}
+}
+
+func (s *session) uncount(t *topic) {
+	s.match(t)
+	for _, in := range t.intakes {
+		if !in.opts.untracked {
+			return
+		}
+	}
+	t.origins, t.main = nil, nil
+}

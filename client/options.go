@@ -1,0 +1,186 @@
+package client
+
+import (
+	"context"
+	"log/slog"
+	"math/bits"
+	"net"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// Option changes how Dial connects.
+type Option func(*options)
+
+type options struct {
+	servers     []string
+	device      string
+	auth        string
+	keepalive   time.Duration
+	pongTimeout time.Duration
+	logger      *slog.Logger
+	dial        func(ctx context.Context, addr string) (net.Conn, error)
+	backoffMin  time.Duration
+	backoffMax  time.Duration
+	recv        uint8 // log2 of the largest frame
+	onState     func(State)
+	without     guards
+}
+
+// guards are the parts that keep a history whole; true takes one away. Only tests
+// do, to show that they would notice.
+type guards struct {
+	cursor bool // resuming from the position
+	dedupe bool // dropping what was had
+	hold   bool // holding live messages back while the topic is replayed
+	life   bool // noticing that a life is over
+	check  bool // comparing the check byte with the count
+}
+
+func defaults() options {
+	// The protocol's own keepalive is asked for in minutes; probes every few
+	// seconds would cost a device more than all the rest.
+	d := &net.Dialer{Timeout: dialTimeout, KeepAlive: -1}
+	return options{
+		pongTimeout: 10 * time.Second,
+		logger:      slog.New(slog.DiscardHandler),
+		dial:        func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) },
+		backoffMin:  time.Second,
+		backoffMax:  time.Minute,
+		recv:        wire.MaxFrameLog,
+		onState:     func(State) {},
+	}
+}
+
+// WithServers adds addresses to try after the one given to Dial. The one that
+// worked last is tried first when the connection is lost.
+func WithServers(addrs ...string) Option {
+	return func(o *options) { o.servers = append(o.servers, addrs...) }
+}
+
+// WithDevice names the device to a gateway that lets devices name themselves.
+// Without it, and without a token, the gateway draws a name.
+func WithDevice(name string) Option {
+	return func(o *options) { o.device, o.auth = name, name }
+}
+
+// WithToken proves the device's identity by a token of at most 900 bytes.
+func WithToken(token string) Option {
+	return func(o *options) { o.auth = token }
+}
+
+// WithKeepalive asks for the interval within which the client sends something,
+// in whole seconds; the gateway has the last word. Default: the gateway's.
+func WithKeepalive(d time.Duration) Option {
+	return func(o *options) { o.keepalive = d }
+}
+
+// WithPongTimeout says how long a gateway may take to answer a PING before it is
+// taken for dead. Default 10 s.
+func WithPongTimeout(d time.Duration) Option {
+	return func(o *options) { o.pongTimeout = d }
+}
+
+// WithLogger logs connects, losses and breaches of the protocol. Default: nothing.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) { o.logger = l }
+}
+
+// WithDialer replaces the TCP dialer, for TLS or for tests. The connection must
+// obey deadlines.
+func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) Option {
+	return func(o *options) { o.dial = dial }
+}
+
+// WithBackoff bounds the waits between attempts to connect: a random time up to
+// least at first, doubled with each round of failures, up to most. Defaults 1 s
+// and 1 min. A gateway that says "later" is given at least 5 s.
+func WithBackoff(least, most time.Duration) Option {
+	return func(o *options) { o.backoffMin, o.backoffMax = least, max(least, most) }
+}
+
+// WithFrameLimit states the largest frame the client takes, rounded down to a
+// power of two within 128 B and 1 MiB. Larger messages arrive as a Gap. Default 1 MiB.
+func WithFrameLimit(bytes int) Option {
+	return func(o *options) {
+		log := bits.Len(uint(max(bytes, 1))) - 1
+		o.recv = uint8(min(max(log, wire.MinFrameLog), wire.MaxFrameLog))
+	}
+}
+
+// WithOnState is told of every change of the connection, in order, from the
+// client's own goroutine: it must not block, nor call Close or Shutdown.
+func WithOnState(f func(State)) Option {
+	return func(o *options) { o.onState = f }
+}
+
+// SubOption changes a subscription.
+type SubOption func(*subOptions)
+
+type subOptions struct {
+	policy    wire.Policy
+	start     wire.Start
+	cursor    []TopicPosition
+	noEcho    bool
+	untracked bool
+	buffer    int
+}
+
+// WithPolicy says what the gateway drops when this client is behind. Default
+// wire.DropOldest. What is dropped arrives as a Gap.
+func WithPolicy(p wire.Policy) SubOption {
+	return func(o *subOptions) { o.policy = p }
+}
+
+// WithStart says where an exact filter begins; a wildcard begins now. Default
+// wire.StartNow. For wire.StartCursor use WithCursor.
+func WithStart(s wire.Start) SubOption {
+	return func(o *subOptions) { o.start = s }
+}
+
+// WithCursor begins after these positions, as Subscription.Cursor returned them.
+// An empty Topic means the filter itself. A wildcard resumes the topics named
+// here, at most 1,024, and begins now with all others.
+func WithCursor(positions ...TopicPosition) SubOption {
+	return func(o *subOptions) { o.start, o.cursor = wire.StartCursor, append(o.cursor, positions...) }
+}
+
+// WithNoEcho leaves out what this client publishes itself.
+func WithNoEcho() SubOption {
+	return func(o *subOptions) { o.noEcho = true }
+}
+
+// WithBuffer sets how many events wait for Next before the client stops reading
+// its connection. Default 256, at least 1.
+func WithBuffer(n int) SubOption {
+	return func(o *subOptions) { o.buffer = max(n, 1) }
+}
+
+// Untracked does without positions: nothing is resumed, messages carry no offset,
+// and each reconnect is a Gap of unknown size.
+func Untracked() SubOption {
+	return func(o *subOptions) { o.untracked = true }
+}
+
+// PubOption changes one Publish.
+type PubOption func(*pubOptions)
+
+type pubOptions struct {
+	retry bool
+	noAck bool
+}
+
+// WithRetry repeats the message until it is acknowledged or refused for good or
+// the context ends: with the same sequence number after a lost connection, after
+// the gateway's delay where it says "later". After a lost connection subscribers
+// may see the message twice.
+func WithRetry() PubOption {
+	return func(o *pubOptions) { o.retry = true }
+}
+
+// WithoutAck returns as soon as the message is handed to a connection. Whether it
+// was published stays unknown; a refusal is only logged.
+func WithoutAck() PubOption {
+	return func(o *pubOptions) { o.noAck = true }
+}

@@ -1,0 +1,129 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// run keeps the client connected until it is closed or sent away.
+func (c *Client) run() {
+	defer close(c.done)
+	next := c.plan.first()
+	for {
+		e := c.attempt(next)
+		if c.ctx.Err() != nil {
+			c.stop(ErrClosed)
+			return
+		}
+		var err error
+		if next, err = c.plan.next(e); err != nil {
+			c.opts.logger.Error("stopped", "error", err)
+			c.stop(err)
+			return
+		}
+		c.opts.logger.Info("reconnecting", "server", next.addr, "wait", next.wait, "reason", e.err)
+		c.opts.onState(State{Phase: Reconnecting, Server: next.addr, Err: e.err, Wait: next.wait})
+		if !wait(c.ctx, next.wait) {
+			c.stop(ErrClosed)
+			return
+		}
+	}
+}
+
+// wait sleeps unless ctx ends first.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt connects once and serves the connection until it ends.
+func (c *Client) attempt(a attempt) ending {
+	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
+	nc, err := c.opts.dial(ctx, a.addr)
+	cancel()
+	if err != nil {
+		return ending{err: fmt.Errorf("client: connecting to %s: %w", a.addr, err)}
+	}
+	k := newConn(c, nc, a)
+	// Close has to end a read or write that is under way.
+	stop := context.AfterFunc(c.ctx, func() { _ = nc.Close() })
+	defer stop()
+	return k.serve()
+}
+
+// connected makes a connection that was welcomed the client's; the lock is held.
+func (c *Client) connected(k *conn) {
+	c.conn, c.server = k, k.addr
+	k.session.begin(c.intakes)
+	select {
+	case <-c.welcomed:
+	default:
+		close(c.welcomed)
+	}
+}
+
+// disconnected takes the connection away.
+func (c *Client) disconnected(k *conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn == k {
+		c.conn = nil
+	}
+	c.outbox.disconnected()
+}
+
+// stop ends everything that waits.
+func (c *Client) stop(err error) {
+	c.mu.Lock()
+	c.err = err
+	c.outbox.fail(err)
+	for _, in := range c.intakes {
+		in.answers(err)
+	}
+	c.mu.Unlock()
+	c.cancel()
+	c.opts.onState(State{Phase: Closed, Err: err})
+}
+
+// deliver hands events to their subscriptions, waiting where one has no room: then
+// nothing more is read, TCP pushes back, and the gateway's policy decides.
+func (c *Client) deliver(k *conn, all []delivery) {
+	for _, d := range all {
+		sub := d.to.owner
+		if d.err != nil {
+			c.mu.Lock()
+			c.intakes = slices.DeleteFunc(c.intakes, func(in *intake) bool { return in == d.to })
+			c.mu.Unlock()
+		}
+		select {
+		case sub.events <- d.item:
+			continue
+		default:
+		}
+		k.stall(true)
+		select {
+		case sub.events <- d.item:
+		case <-sub.closed:
+		case <-c.ctx.Done():
+		}
+		k.stall(false)
+	}
+}
+
+// endingOf says how a connection ended, for the plan.
+func endingOf(err error) ending {
+	e := ending{err: err}
+	if by := (*closedByGateway)(nil); errors.As(err, &by) {
+		e.coded, e.code, e.text = true, by.code, by.text
+	}
+	return e
+}
