@@ -8,72 +8,87 @@ import (
 
 // changes counts changes of the set of filters, so that a topic can see whether its matching groups may have changed
 // since it last looked. One counter would make every filter that comes or goes cost every topic a new match, so there
-// are many: a filter moves one of them, chosen by its first literal levels, and a topic depends on the four that filters
-// which match it can have moved. Two prefixes that share a counter only cost a match that finds nothing new.
-//
-//	#  +  +/#  +/+/x      anyCounter
-//	+/b  +/b/#  +/b/+/c   the counter of second level b
-//	a/#  a/+  a/+/c       the counter of first level a
-//	a/b/#  a/b/+          the counter of the prefix a/b
+// are many. A topic depends on one for each of its first levels, one for each of its first prefixes, and anyCounter. A
+// filter moves one that every topic which it matches depends on: that of a literal level or of a literal prefix, and of
+// these the one with the fewest topics. "broadcast/+/kitchen" moves the counter of third level kitchen, since nearly
+// every topic begins with broadcast; "#" and "+/+" move anyCounter. Keys that share a counter only cost matches that find
+// nothing new.
 type changes struct {
-	counters []atomic.Uint64 // a power of two
+	counters []atomic.Uint64 // how often filters have moved them
+	topics   []atomic.Uint32 // how many topics depend on each
 }
 
-// counters are the three counters that a topic depends on besides anyCounter.
-type counters [3]uint16
-
 const (
-	anyCounter  = 0 // of filters that say nothing about the first two levels
-	noCounter   = 1 // never moves: for topics of a single level
+	anyCounter  = 0 // of filters without a literal level among the first
+	noCounter   = 1 // never moves: stands where a topic has no further level
 	mostCounter = 1 << 13
 
-	secondSeed = 0x9e3779b97f4a7c15 // keeps second level b apart from first level b
+	keyedLevels   = 5 // levels with a counter of their own
+	keyedPrefixes = 2 // prefixes with one: of two levels and of three
 )
 
-// newChanges has a counter for about every 64 topics.
+// counters are what a topic depends on besides anyCounter: levels first, then prefixes.
+type counters [keyedLevels + keyedPrefixes]uint16
+
+// newChanges makes a counter for about every 64 topics.
 func newChanges(topics int) changes {
 	n := 64
 	for n < mostCounter && n < topics/64 {
 		n *= 2
 	}
-	return changes{counters: make([]atomic.Uint64, n)}
+	return changes{counters: make([]atomic.Uint64, n), topics: make([]atomic.Uint32, n)}
 }
 
-func (c *changes) at(hash uint64) uint16 {
-	return uint16(2 + hash%uint64(len(c.counters)-2))
+// at returns the counter of a key, of which there are as many kinds as fields of counters: the same bytes mean something
+// else as second level, as third, and as prefix.
+func (c *changes) at(kind int, key string) uint16 {
+	const odd = 0x9e3779b97f4a7c15
+	return uint16(2 + (xxhash.Sum64String(key)^uint64(kind)*odd)%uint64(len(c.counters)-2))
 }
 
-func (c *changes) first(level string) uint16   { return c.at(xxhash.Sum64String(level)) }
-func (c *changes) prefix(levels string) uint16 { return c.at(xxhash.Sum64String(levels)) }
-func (c *changes) second(level string) uint16 {
-	return c.at(xxhash.Sum64String(level) ^ secondSeed)
-}
-
-func (c *changes) ofTopic(topic string) counters {
-	first, rest, more := nextLevel(topic)
-	if !more {
-		return counters{c.first(first), noCounter, noCounter}
+// keys calls fn for each key of a name, from the left.
+func (c *changes) keys(name string, fn func(kind int, counter uint16, level string, last bool)) {
+	for i, rest, more, end := 0, name, true, 0; more && i < keyedLevels; i++ {
+		var level string
+		level, rest, more = nextLevel(rest)
+		fn(i, c.at(i, level), level, !more)
+		end += len(level)
+		if prefix := keyedLevels + i - 1; i > 0 && prefix < len(counters{}) {
+			fn(prefix, c.at(prefix, name[:end]), level, !more)
+		}
+		end++ // the slash
 	}
-	second, _, _ := nextLevel(rest)
-	return counters{c.first(first), c.prefix(topic[:len(first)+1+len(second)]), c.second(second)}
 }
 
+// addTopic returns the counters that a new topic depends on.
+func (c *changes) addTopic(name string) counters {
+	var of counters
+	for i := range of {
+		of[i] = noCounter
+	}
+	c.keys(name, func(kind int, counter uint16, _ string, _ bool) {
+		of[kind] = counter
+		c.topics[counter].Add(1)
+	})
+	return of
+}
+
+// ofFilter returns the counter that a filter moves.
 func (c *changes) ofFilter(filter string) uint32 {
-	first, rest, more := nextLevel(filter)
-	second, _, evenMore := nextLevel(rest)
-	literalSecond := more && second != "+" && (second != "#" || evenMore)
-	switch {
-	case first == "#" && !more:
-		return anyCounter
-	case first == "+" && literalSecond:
-		return uint32(c.second(second))
-	case first == "+":
-		return anyCounter
-	case literalSecond:
-		return uint32(c.prefix(filter[:len(first)+1+len(second)]))
-	default:
-		return uint32(c.first(first))
-	}
+	best, literal := uint32(anyCounter), true // literal: all levels so far
+	c.keys(filter, func(kind int, counter uint16, level string, last bool) {
+		if level == "+" || level == "#" && last {
+			literal = false
+			return
+		}
+		if kind >= keyedLevels && !literal {
+			return
+		}
+		if best == anyCounter || c.topics[counter].Load() <= c.topics[best].Load() {
+			best = uint32(counter)
+		}
+	})
+	return best
 }
 
 // count must follow the change that it counts: whoever then sees the new number sees the change.
@@ -81,5 +96,9 @@ func (c *changes) count(counter uint32) { c.counters[counter].Add(1) }
 
 // sum is a version: counters only grow, so the same sum later means that none of them has moved.
 func (c *changes) sum(of *counters) uint64 {
-	return c.counters[anyCounter].Load() + c.counters[of[0]].Load() + c.counters[of[1]].Load() + c.counters[of[2]].Load()
+	sum := c.counters[anyCounter].Load()
+	for _, counter := range of {
+		sum += c.counters[counter].Load()
+	}
+	return sum
 }

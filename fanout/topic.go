@@ -9,7 +9,7 @@ import (
 type Sub uint32
 
 // inlineName is how many bytes of a name fit into the topic itself: what is left of two cache lines.
-const inlineName = 56
+const inlineName = 48
 
 // Topic is a name that messages are published under. Id and name never change. A topic lives as long as its index.
 //
@@ -25,10 +25,10 @@ type Topic struct {
 
 	matchedAt atomic.Uint64           // the state of the filters (changes.sum) that matched belongs to
 	matched   atomic.Pointer[matched] // groups whose filter matches; nil: none
+	depends   counters                // what matchedAt is a sum of
 
-	stream  atomic.Pointer[Stream]
-	index   *Index
-	depends counters
+	stream atomic.Pointer[Stream]
+	index  *Index
 }
 
 // fill sets up a topic that nobody else can see yet.
@@ -41,7 +41,7 @@ func (t *Topic) fill(x *Index, id uint32, name []byte) {
 	} else {
 		t.name = string(name)
 	}
-	t.depends = x.changes.ofTopic(t.name)
+	t.depends = x.changes.addTopic(t.name)
 }
 
 // ID returns the topic's number within its index, counted from 1.
