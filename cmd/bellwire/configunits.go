@@ -16,7 +16,7 @@ var sizeUnits = []struct {
 	bytes Size
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}
 
-// UnmarshalText reads what MarshalText writes, and plain numbers.
+// UnmarshalText reads what String writes, and plain numbers.
 func (s *Size) UnmarshalText(text []byte) error {
 	number, unit := string(text), Size(1)
 	for _, u := range sizeUnits {
@@ -33,9 +33,7 @@ func (s *Size) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText uses the largest unit that leaves a whole number.
-func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
-
+// String uses the largest unit that leaves a whole number.
 func (s Size) String() string {
 	for _, u := range sizeUnits {
 		if s != 0 && s%u.bytes == 0 && u.bytes > 1 {
@@ -69,9 +67,7 @@ func (r *Rate) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes auto, off or "1000/s".
-func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
+// String is auto, off or "1000/s".
 func (r Rate) String() string {
 	switch {
 	case r == RateAuto:
@@ -113,9 +109,7 @@ func (l *LogLevel) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes the lower-case name.
-func (l LogLevel) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
-
+// String is the lower-case name.
 func (l LogLevel) String() string { return strings.ToLower(slog.Level(l).String()) }
 
 // LogFormat is how a log line looks.
@@ -137,5 +131,4 @@ func (f *LogFormat) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a log format: write auto, text or json", text)
 }
 
-// MarshalText writes the name.
-func (f LogFormat) MarshalText() ([]byte, error) { return []byte(f), nil }
+func (f LogFormat) String() string { return string(f) }

@@ -66,11 +66,8 @@ func valueText(target any) string {
 		return durationText(*t)
 	case *[]string:
 		return kong.JoinEscaped(*t, listSeparator)
-	case encoding.TextMarshaler:
-		text, err := t.MarshalText()
-		if err == nil {
-			return string(text)
-		}
+	case fmt.Stringer:
+		return t.String()
 	}
 	return fmt.Sprint(target)
 }
