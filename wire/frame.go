@@ -13,15 +13,15 @@ func Next(b []byte, max int) (t Type, body, rest []byte, err error) {
 	t = Type(b[0])
 	length, n := uint64(b[1]), 1
 	if length >= 0x80 {
-		length, n = ConsumeVarint(b[1:])
+		// Only the bytes of a permitted length are looked at, so that the verdict
+		// is the same whether they came together or one by one.
+		length, n = ConsumeVarint(b[1:min(len(b), MaxHeader)])
 		switch {
 		case n < 0:
 			return t, nil, b, &Error{CodeMalformed, t, "length is not a shortest-form varint"}
+		case n == 0 && len(b) >= MaxHeader:
+			return t, nil, b, &Error{CodeFrameTooLarge, t, "length"}
 		case n == 0:
-			// Even the bytes that did come can prove that it will not fit.
-			if len(b) > MaxHeader {
-				return t, nil, b, &Error{CodeFrameTooLarge, t, "length"}
-			}
 			return t, nil, b, ErrShort
 		}
 	}

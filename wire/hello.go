@@ -56,21 +56,21 @@ func ParseHello(body []byte) (Hello, error) {
 	if m := f.u8("magic"); m != 'B' || f.u8("magic") != 'W' {
 		f.fail(CodeMalformed, `magic is not "BW"`)
 	}
-	h := Hello{
-		MinVersion: f.u8("min version"), MaxVersion: f.u8("max version"),
-		Recv: f.u8("recv"), Flags: f.u8("flags"),
-		Names: f.u32v("names"), Keepalive: f.u32v("keepalive"), Incarnation: f.u32("incarnation"),
-		Hops: f.u8("hops"), Table: f.u32v("table"), Method: AuthMethod(f.u8("auth")), Auth: f.str("auth"),
-	}
-	f.tlvs()
-	if f.err != nil {
-		return Hello{}, f.err
-	}
+	h := Hello{MinVersion: f.u8("min version"), MaxVersion: f.u8("max version")}
 	switch {
 	case h.MinVersion > h.MaxVersion:
 		f.fail(CodeMalformed, "min version is above max version")
 	case h.MinVersion > Version || h.MaxVersion < Version:
+		// Said before the rest is read: another version may lay it out differently.
 		f.fail(CodeVersion, "no version in common")
+	}
+	h.Recv, h.Flags = f.u8("recv"), f.u8("flags")
+	h.Names, h.Keepalive, h.Incarnation = f.u32v("names"), f.u32v("keepalive"), f.u32("incarnation")
+	h.Hops, h.Table = f.u8("hops"), f.u32v("table")
+	h.Method, h.Auth = AuthMethod(f.u8("auth")), f.str("auth")
+	f.tlvs()
+	switch {
+	case f.err != nil:
 	case h.Recv < MinFrameLog || h.Recv > MaxFrameLog:
 		f.fail(CodeMalformed, "recv is not within 7–20")
 	case h.Method > AuthToken:

@@ -65,7 +65,8 @@ func checkName(name []byte) error {
 		return fmt.Errorf("%q has more than %d levels", name, MaxLevels)
 	}
 	for i, c := range name {
-		if c < 0x20 || c == 0x7F {
+		// U+0080–U+009F are c2 80 – c2 9f; some terminals obey them like escapes.
+		if c < 0x20 || c == 0x7F || c == 0xC2 && name[i+1] < 0xA0 {
 			return fmt.Errorf("%q: byte %d is a control character", name, i)
 		}
 	}
