@@ -32,7 +32,8 @@ type FanoutConfig struct {
 	Floors []string
 	// Pairs is how often each is measured, in turns. Default 40.
 	Pairs int
-	// Slice is how long one measurement lasts at least. Default 200 ms.
+	// Slice is how long one measurement lasts, at least; it is made of turns of
+	// 25 ms. Default 200 ms.
 	Slice time.Duration
 	// Pin puts the servers on CPU 0 and the load on CPU 1; else all run where
 	// the system puts them.
@@ -211,19 +212,26 @@ func takeTurns(ctx context.Context, cfg FanoutConfig, r *Result, systems []syste
 		}
 	}
 	for range cfg.Pairs {
-		var said []string
+		spent := make(map[string]*spending, len(order))
 		for _, s := range order {
-			cost, rate, err := s.measure(ctx, window, cfg.Slice)
-			if err != nil {
-				return fmt.Errorf("%s, %d in flight: %w: %s", s.name, window, err, s.errors)
-			}
-			r.add(costSeries(s.name, window), "µs", cost)
-			r.add(rateSeries(s.name, window), "/s", rate)
-			said = append(said, fmt.Sprintf("%s %s µs", s.name, number(cost)))
+			spent[s.name] = &spending{}
 		}
-		slices.Sort(said)
+		for spent[systems[0].name].elapsed < cfg.Slice {
+			for _, s := range order {
+				if err := s.measure(ctx, window, turn, spent[s.name]); err != nil {
+					return fmt.Errorf("%s, %d in flight: %w: %s", s.name, window, err, s.errors)
+				}
+			}
+			slices.Reverse(order)
+		}
+		var said []string
+		for _, s := range systems {
+			p := spent[s.name]
+			r.add(costSeries(s.name, window), "µs", float64(p.cpu.Nanoseconds())/1e3/p.deliveries)
+			r.add(rateSeries(s.name, window), "/s", p.deliveries/p.elapsed.Seconds())
+			said = append(said, fmt.Sprintf("%s %s µs", s.name, number(float64(p.cpu.Nanoseconds())/1e3/p.deliveries)))
+		}
 		bar.step("%d in flight: %s", window, strings.Join(said, ", "))
-		slices.Reverse(order)
 	}
 	return nil
 }
@@ -236,26 +244,38 @@ func rateSeries(name string, window int) string {
 	return fmt.Sprintf("%s, %d in flight, deliveries", name, window)
 }
 
-// measure sends bursts for at least the time of a slice. cost is the server's
-// CPU time per delivery in µs, rate the deliveries per second.
-func (s system) measure(ctx context.Context, window int, slice time.Duration) (cost, rate float64, err error) {
+// turn is how long a system sends before it is the next one's: the machine's
+// speed changes by the second, so a pair of samples is made of many turns.
+const turn = 25 * time.Millisecond
+
+// spending is what a system's turns come to.
+type spending struct {
+	cpu, elapsed time.Duration
+	deliveries   float64
+}
+
+// measure sends bursts for at least the time given, which may be one burst. A
+// message before them is not counted: it finds the sockets where the turn of
+// another system has left them, out of the caches.
+func (s system) measure(ctx context.Context, window int, atLeast time.Duration, p *spending) error {
+	if err := s.burst(ctx, 1); err != nil {
+		return err
+	}
 	before, err := processCPU(s.pid())
 	if err != nil {
-		return 0, 0, err
+		return err
 	}
 	count, start := s.delivered, time.Now()
-	for time.Since(start) < slice {
+	for time.Since(start) < atLeast {
 		if err := s.burst(ctx, window); err != nil {
-			return 0, 0, err
+			return err
 		}
 	}
-	elapsed := time.Since(start)
+	p.elapsed += time.Since(start)
 	after, err := processCPU(s.pid())
-	if err != nil {
-		return 0, 0, err
-	}
-	n := float64(s.delivered - count)
-	return float64((after - before).Nanoseconds()) / 1e3 / n, n / elapsed.Seconds(), nil
+	p.cpu += after - before
+	p.deliveries += float64(s.delivered - count)
+	return err
 }
 
 // conclude makes the figures. Only a run under the conditions of a target

@@ -98,7 +98,9 @@ func (b GoBenchmarks) samples(name, unit string) []float64 {
 }
 
 // name is the package's last element and the benchmark's name: wire.Decode.
-func (r GoRun) name() string { return r.Package[strings.LastIndexByte(r.Package, '/')+1:] + "." + r.Name }
+func (r GoRun) name() string {
+	return r.Package[strings.LastIndexByte(r.Package, '/')+1:] + "." + r.Name
+}
 
 // names are those of all benchmarks, each once, in the order of the output.
 func (b GoBenchmarks) names() []string {
