@@ -16,12 +16,13 @@ import (
 type changes struct {
 	counters []atomic.Uint64 // how often filters have moved them
 	topics   []atomic.Uint32 // how many topics depend on each
+	perKind  int             // a power of two
 }
 
 const (
 	anyCounter  = 0 // of filters without a literal level among the first
 	noCounter   = 1 // never moves: stands where a topic has no further level
-	mostCounter = 1 << 13
+	mostPerKind = 1 << 10
 
 	keyedLevels   = 5 // levels with a counter of their own
 	keyedPrefixes = 2 // prefixes with one: of two levels and of three
@@ -30,20 +31,19 @@ const (
 // counters are what a topic depends on besides anyCounter: levels first, then prefixes.
 type counters [keyedLevels + keyedPrefixes]uint16
 
-// newChanges makes a counter for about every 64 topics.
 func newChanges(topics int) changes {
-	n := 64
-	for n < mostCounter && n < topics/64 {
+	n := 16
+	for n < mostPerKind && n < topics/256 {
 		n *= 2
 	}
-	return changes{counters: make([]atomic.Uint64, n), topics: make([]atomic.Uint32, n)}
+	all := 2 + n*len(counters{})
+	return changes{counters: make([]atomic.Uint64, all), topics: make([]atomic.Uint32, all), perKind: n}
 }
 
-// at returns the counter of a key, of which there are as many kinds as fields of counters: the same bytes mean something
-// else as second level, as third, and as prefix.
+// at returns the counter of a key. There are as many kinds of keys as fields of counters, and each has counters of its
+// own: a first level that nearly all topics share does not disturb filters that are told apart by the third.
 func (c *changes) at(kind int, key string) uint16 {
-	const odd = 0x9e3779b97f4a7c15
-	return uint16(2 + (xxhash.Sum64String(key)^uint64(kind)*odd)%uint64(len(c.counters)-2))
+	return uint16(2 + kind*c.perKind + int(xxhash.Sum64String(key)&uint64(c.perKind-1)))
 }
 
 // keys calls fn for each key of a name, from the left.

@@ -72,3 +72,6 @@ func (l *list) Insert(s Sub) bool { return l.add(s) }
 func (l *list) Delete(s Sub) bool { return l.remove(s) }
 func (l *list) Subs() []Sub       { return l.subs }
 func (l *list) Places() int       { return cap(l.subs) }
+
+// Stale reports whether the topic will match its filters anew when it is next used.
+func (t *Topic) Stale() bool { return t.matchedAt.Load() != t.index.changes.sum(&t.depends) }
