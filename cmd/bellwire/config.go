@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 )
@@ -33,8 +34,13 @@ type LimitSettings struct {
 	Frame              Size
 	Subscriptions      int
 	Topics             int
+	TopicsPerTenant    int
+	TopicRate          int
 	PendingBytes       Size
 	PendingAge         time.Duration
+	StuckAfter         time.Duration
+	SendBuffer         Size
+	UserTimeout        time.Duration
 	PublishCredit      Size
 	PublishPool        Size
 	AuthenticateWithin time.Duration
@@ -112,7 +118,7 @@ func (e *effective) reload() (*effective, error) { return e.reparse() }
 func (e *effective) changes(next *effective) (live, restart []string) {
 	for _, row := range settingTable {
 		switch {
-		case valueText(row.target(&e.Settings)) == valueText(row.target(&next.Settings)):
+		case reflect.DeepEqual(row.target(&e.Settings), row.target(&next.Settings)):
 		case row.live():
 			live = append(live, row.key)
 		default:

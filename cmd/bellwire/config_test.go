@@ -25,10 +25,15 @@ var layers = map[string]struct{ file, environment, flag string }{
 	"limits.connections":         {"1", "2", "3"},
 	"limits.frame":               {"1KiB", "2KiB", "4KiB"},
 	"limits.subscriptions":       {"1", "2", "3"},
-	"limits.topics":              {"1", "2", "3"},
+	"limits.topics":              {"200000", "300000", "400000"},
+	"limits.topics_per_tenant":   {"1", "2", "3"},
+	"limits.topic_rate":          {"1", "2", "3"},
+	"limits.stuck_after":         {"1s", "2s", "3s"},
+	"limits.send_buffer":         {"4KiB", "5KiB", "6KiB"},
+	"limits.user_timeout":        {"1s", "2s", "3s"},
 	"limits.pending_bytes":       {"65KiB", "66KiB", "67KiB"},
 	"limits.pending_age":         {"1s", "2s", "3s"},
-	"limits.publish_credit":      {"65KiB", "66KiB", "67KiB"},
+	"limits.publish_credit":      {"129KiB", "130KiB", "131KiB"},
 	"limits.publish_pool":        {"1MiB", "2MiB", "3MiB"},
 	"limits.authenticate_within": {"1s", "2s", "3s"},
 	"limits.connect_rate":        {"1/s", "off", "3/s"},
@@ -132,10 +137,10 @@ func TestEmptyVariableIsNone(t *testing.T) {
 }
 
 func TestListFlagReplacesTheFilesListAndMayBeRepeated(t *testing.T) {
-	file := writeFile(t, "broadcast: [\"a/#\", \"with,comma\"]\n")
+	file := writeFile(t, "broadcast: [\"a/#\", \"with,comma\", 'with\\']\n")
 	got, err := shown(t, nil, "--config", file)
 	require.NoError(t, err)
-	require.Equal(t, []string{"a/#", "with,comma"}, got.Broadcast)
+	require.Equal(t, []string{"a/#", "with,comma", `with\`}, got.Broadcast)
 	got, err = shown(t, nil, "--config", file, "--broadcast", "b/#", "--broadcast", `c,d\,e`)
 	require.NoError(t, err)
 	require.Equal(t, []string{"b/#", "c", "d,e"}, got.Broadcast)

@@ -47,16 +47,17 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	between("limits.connections", l.Connections, 0, many)
 	between("limits.subscriptions", l.Subscriptions, 1, many)
 	between("limits.topics", l.Topics, 1, many)
-	between("limits.replay.messages", l.Replay.Messages, 0, many)
+	between("limits.topics_per_tenant", l.TopicsPerTenant, 1, l.Topics)
+	between("limits.topic_rate", l.TopicRate, 1, many)
+	between("limits.replay.messages", l.Replay.Messages, 1, many)
 	if l.Frame < 1<<10 || l.Frame > 1<<20 || l.Frame&(l.Frame-1) != 0 {
 		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)
 	}
 	if l.PendingBytes < l.Frame {
 		wrong("limits.pending_bytes", "%s is less than one frame: write at least limits.frame, %s", l.PendingBytes, l.Frame)
 	}
-	if l.PublishCredit < l.Frame {
-		wrong("limits.publish_credit", "%s is less than one frame, which could then never be published: write at least limits.frame, %s",
-			l.PublishCredit, l.Frame)
+	if l.PublishCredit < 2*l.Frame {
+		wrong("limits.publish_credit", "%s is less than two frames: write at least twice limits.frame, %s", l.PublishCredit, 2*l.Frame)
 	}
 	if l.PublishPool < l.PublishCredit {
 		wrong("limits.publish_pool", "%s is less than one device may take: write at least limits.publish_credit, %s", l.PublishPool, l.PublishCredit)
@@ -64,9 +65,21 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	if l.Replay.Total < l.Replay.Bytes {
 		wrong("limits.replay.total", "%s is less than one stream may keep: write at least limits.replay.bytes, %s", l.Replay.Total, l.Replay.Bytes)
 	}
-	atLeast(wrong, "limits.pending_age", l.PendingAge, time.Millisecond)
-	atLeast(wrong, "limits.authenticate_within", l.AuthenticateWithin, time.Millisecond)
-	atLeast(wrong, "limits.replay.age", l.Replay.Age, 0)
+	if l.PublishPool < 64<<10 {
+		wrong("limits.publish_pool", "%s is too little: write at least 64KiB", l.PublishPool)
+	}
+	if l.SendBuffer < 4<<10 {
+		wrong("limits.send_buffer", "%s is too little: write at least 4KiB", l.SendBuffer)
+	}
+	if l.Replay.Bytes < 1 {
+		wrong("limits.replay.bytes", "is nothing: write at least 1")
+	}
+	// A gateway's clock ticks once a second.
+	atLeast(wrong, "limits.pending_age", l.PendingAge, time.Second)
+	atLeast(wrong, "limits.stuck_after", l.StuckAfter, time.Second)
+	atLeast(wrong, "limits.user_timeout", l.UserTimeout, time.Second)
+	atLeast(wrong, "limits.authenticate_within", l.AuthenticateWithin, time.Second)
+	atLeast(wrong, "limits.replay.age", l.Replay.Age, time.Second)
 	l.Keepalive.problems(wrong)
 }
 
@@ -82,6 +95,9 @@ func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
 	if k.Default < k.Min || k.Default > k.Max {
 		wrong("limits.keepalive.default", "%s is out of range: write limits.keepalive.min to max, %s to %s",
 			durationText(k.Default), durationText(k.Min), durationText(k.Max))
+	}
+	if k.Max > 12*time.Hour {
+		wrong("limits.keepalive.max", "%s is too long: write at most 12h", durationText(k.Max))
 	}
 }
 

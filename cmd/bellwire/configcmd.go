@@ -100,7 +100,8 @@ func showJSON(w io.Writer, s *effective) error {
 const sampleHead = `# Settings of a Bellwire gateway: every one, with its default and the reason for it.
 # A flag wins over the environment, the environment over this file, this file over the defaults: limits.frame is the flag
 # --limits-frame and the variable BELLWIRE_LIMITS_FRAME. Durations are 500ms, 30s, 10m, 1h; sizes are bytes or 64KiB,
-# 32MiB. SIGHUP makes a running gateway read the file again; it takes over limits and log.level, the rest at a restart.
+# 32MiB. SIGHUP makes a running gateway read the file again; it takes over log.level and the limits, but for those that
+# say that they change at a restart. All other settings change at a restart.
 `
 
 // sampleConfig is what `config init` prints: settingTable as YAML.
@@ -122,7 +123,11 @@ func sampleConfig() []byte {
 		}
 		open = sections
 		margin := indent(len(sections))
-		fmt.Fprintf(&out, "%s# %s\n%s# Why: %s\n", margin, sentence(row.what), margin, sentence(row.why))
+		what := sentence(row.what)
+		if strings.HasPrefix(row.key, "limits.") && !row.live() {
+			what += " Changes at a restart."
+		}
+		fmt.Fprintf(&out, "%s# %s\n%s# Why: %s\n", margin, what, margin, sentence(row.why))
 		fmt.Fprintf(&out, "%s%s: %s\n", margin, words[len(words)-1], yamlValue(row, &settings))
 	}
 	return out.Bytes()

@@ -124,6 +124,9 @@ func FuzzParseConfig(f *testing.F) {
 		for key := range origins {
 			row, known := settingByKey(key)
 			require.True(t, known, key)
+			if _, list := row.target(&s).(*[]string); list {
+				continue // shown for a person; an entry may hold what parts entries
+			}
 			again := new(Settings)
 			require.NoError(t, setText(row.target(again), valueText(row.target(&s))), key)
 			require.Equal(t, row.target(&s), row.target(again), key)

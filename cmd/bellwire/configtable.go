@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,15 @@ func (s setting) section() string {
 
 // live says whether a running gateway takes the setting over on SIGHUP.
 func (s setting) live() bool {
+	if slices.Contains(fixedLimits, s.key) || strings.HasPrefix(s.key, "limits.replay.") {
+		return false
+	}
 	return s.key == "log.level" || strings.HasPrefix(s.key, "limits.")
+}
+
+// fixedLimits are what a gateway sizes its memory by when it starts; the replay rings are as well.
+var fixedLimits = []string{
+	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.publish_pool", "limits.send_buffer",
 }
 
 // settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
@@ -88,14 +97,24 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.Frame },
 	},
 	{
-		"limits.subscriptions", "256", "subscriptions of one device",
+		"limits.subscriptions", "64", "subscriptions of one device",
 		"a device that needs more wants a wildcard; each costs the gateway memory",
 		func(s *Settings) any { return &s.Limits.Subscriptions },
 	},
 	{
-		"limits.topics", "1000000", "topics known per tenant",
-		"the index is measured at this size, and one tenant cannot fill the memory of all",
+		"limits.topics", "1000000", "topics known to the gateway since it started, over all tenants",
+		"the index is measured at this size, which is about 250 MB; the id of a topic is never given again",
 		func(s *Settings) any { return &s.Limits.Topics },
+	},
+	{
+		"limits.topics_per_tenant", "100000", "topics known to the gateway since it started, of one tenant",
+		"one tenant cannot use up the ids of all",
+		func(s *Settings) any { return &s.Limits.TopicsPerTenant },
+	},
+	{
+		"limits.topic_rate", "10000", "new topics per second, of one tenant",
+		"names stay, so a scheme of naming that ran away is slowed down",
+		func(s *Settings) any { return &s.Limits.TopicRate },
 	},
 	{
 		"limits.pending_bytes", "256KiB", "bytes that may wait for one slow device before its policy drops some",
@@ -108,8 +127,23 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.PendingAge },
 	},
 	{
-		"limits.publish_credit", "64KiB", "bytes one device may publish before the gateway has dealt with them",
-		"one largest frame, so every message that is allowed can be sent",
+		"limits.stuck_after", "5s", "time after which a device that takes nothing at all is closed",
+		"it can come back and resume, and its buffers serve others until then",
+		func(s *Settings) any { return &s.Limits.StuckAfter },
+	},
+	{
+		"limits.send_buffer", "64KiB", "what the kernel may hold for one device; Linux doubles it",
+		"what waits there is out of the reach of every policy",
+		func(s *Settings) any { return &s.Limits.SendBuffer },
+	},
+	{
+		"limits.user_timeout", "30s", "time that data may stay unacknowledged before a link counts as dead",
+		"long enough for a mobile cell to change, short enough not to keep the dead",
+		func(s *Settings) any { return &s.Limits.UserTimeout },
+	},
+	{
+		"limits.publish_credit", "128KiB", "bytes one device may publish before the gateway has dealt with them",
+		"two largest frames, so that one can be sent while another is dealt with",
 		func(s *Settings) any { return &s.Limits.PublishCredit },
 	},
 	{

@@ -46,51 +46,13 @@ func (i *invocation) Run(e *env, bound ...any) error {
 // parse reads a command line into a fresh cli, with the precedence flag > environment > file > default for every setting,
 // and checks the settings. The environment comes in through getenv alone, an empty variable being none; help goes to stdout.
 //
-// A kong resolver beats nothing but defaults, so the environment is one, and the file is read between two passes: the
-// first pass finds its name, then its values become the defaults of the second.
+// Kong puts its resolvers above the environment, so here the environment is the resolver, and the file is laid under what
+// kong found: wherever neither a flag nor a variable spoke.
 func parse(args []string, getenv func(string) string, stdout, stderr io.Writer) (*invocation, error) {
 	base, err := defaultSettings()
 	if err != nil {
 		return nil, err
 	}
-	context, helped, err := parseOver(base, args, getenv, stdout, stderr)
-	if helped {
-		return &invocation{}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	held := heldBy(context.Selected())
-	if held == nil {
-		return &invocation{command: commandOf(context), context: context}, nil
-	}
-	found := map[string]origin{}
-	if held.Config != "" {
-		if found, err = readConfigFile(held.Config, &base); err != nil {
-			return nil, err
-		}
-		if context, _, err = parseOver(base, args, getenv, stdout, stderr); err != nil {
-			return nil, err
-		}
-		held = heldBy(context.Selected())
-	}
-	laidOver(found, context)
-	settings := &effective{Settings: held.Settings, origins: found}
-	settings.reparse = func() (*effective, error) {
-		again, err := parse(args, getenv, io.Discard, io.Discard)
-		if err != nil {
-			return nil, err
-		}
-		return again.settings, nil
-	}
-	if err := settings.check(); err != nil {
-		return nil, err
-	}
-	return &invocation{command: commandOf(context), context: context, settings: settings}, nil
-}
-
-// parseOver is one pass, with base for what neither flags nor environment say. It reports whether help was printed.
-func parseOver(base Settings, args []string, getenv func(string) string, stdout, stderr io.Writer) (*kong.Context, bool, error) {
 	helped := false
 	parser, err := newParser(base,
 		kong.Writers(stdout, stderr),
@@ -98,10 +60,68 @@ func parseOver(base Settings, args []string, getenv func(string) string, stdout,
 		kong.Resolvers(environment(getenv)),
 	)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	context, err := parser.Parse(args)
-	return context, helped, err
+	if helped {
+		return &invocation{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	parsed := &invocation{command: commandOf(context), context: context}
+	held := heldBy(context.Selected())
+	if held == nil {
+		return parsed, nil
+	}
+	parsed.settings, err = layered(base, held, context)
+	if err != nil {
+		return nil, err
+	}
+	parsed.settings.reparse = func() (*effective, error) {
+		again, err := parse(args, getenv, io.Discard, io.Discard)
+		if err != nil {
+			return nil, err
+		}
+		return again.settings, nil
+	}
+	return parsed, nil
+}
+
+// layered lays what flags and environment gave held over the file over base, and checks the result.
+func layered(base Settings, held *settingsFlags, context *kong.Context) (*effective, error) {
+	result := &effective{Settings: base, origins: map[string]origin{}}
+	if held.Config != "" {
+		origins, err := readConfigFile(held.Config, &result.Settings)
+		if err != nil {
+			return nil, err
+		}
+		result.origins = origins
+	}
+	given := givenBy(context)
+	for _, row := range settingTable {
+		if from, ok := given[row.flag()]; ok {
+			result.origins[row.key] = from
+			reflect.ValueOf(row.target(&result.Settings)).Elem().Set(reflect.ValueOf(row.target(&held.Settings)).Elem())
+		}
+	}
+	held.Settings = result.Settings // so that a command that looks at its own fields sees the same
+	return result, result.check()
+}
+
+// givenBy says which flags were given, on the command line or by the environment.
+func givenBy(context *kong.Context) map[string]origin {
+	given := map[string]origin{}
+	for _, step := range context.Path {
+		switch {
+		case step.Flag == nil:
+		case step.Resolved:
+			given[step.Flag.Name] = origin{fromEnvironment, envName(step.Flag.Name)}
+		default:
+			given[step.Flag.Name] = origin{fromFlag, "--" + step.Flag.Name}
+		}
+	}
+	return given
 }
 
 // newParser is the kong parser of the whole command line.
@@ -171,25 +191,6 @@ func environment(getenv func(string) string) kong.Resolver {
 		}
 		return value, nil
 	})
-}
-
-// laidOver notes which settings came from flags and environment.
-func laidOver(origins map[string]origin, context *kong.Context) {
-	for _, step := range context.Path {
-		if step.Flag == nil {
-			continue
-		}
-		for _, row := range settingTable {
-			if row.flag() != step.Flag.Name {
-				continue
-			}
-			if step.Resolved {
-				origins[row.key] = origin{fromEnvironment, envName(row.flag())}
-			} else {
-				origins[row.key] = origin{fromFlag, "--" + row.flag()}
-			}
-		}
-	}
 }
 
 // commandOf is the command without its arguments: "config check", not "config check <file>".

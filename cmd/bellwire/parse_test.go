@@ -19,6 +19,17 @@ func TestParseWithoutSettings(t *testing.T) {
 	require.NoError(t, err)
 }
 
+func TestCommandsOwnFieldsHoldTheFilesValues(t *testing.T) {
+	invocation, err := parse([]string{"config", "show", "--loops=2"}, getenvOf(map[string]string{
+		"BELLWIRE_CONFIG": writeFile(t, "name: in-file\nloops: 1\n"),
+	}), io.Discard, io.Discard)
+	require.NoError(t, err)
+	held := heldBy(invocation.context.Selected())
+	require.Equal(t, invocation.settings.Settings, held.Settings)
+	require.Equal(t, "in-file", held.Name)
+	require.Equal(t, 2, held.Loops)
+}
+
 func TestParseNamesTheCommandWithoutItsArguments(t *testing.T) {
 	invocation, err := parse([]string{"config", "check", "some.yaml"}, getenvOf(nil), io.Discard, io.Discard)
 	require.NoError(t, err)
