@@ -292,6 +292,7 @@ func (d *devices) flush() error {
 // quiet waits until nothing has come for the time of one wait. Whatever message
 // still came would be one too many, and fails the run.
 func (d *devices) quiet(ctx context.Context) error {
+	d.heard = time.Now() // the devices may have been idle for long
 	for {
 		before := d.heard
 		if err := d.turn(ctx, func() string { return "all deliveries have arrived" }); err != nil || d.heard.Equal(before) {
