@@ -80,6 +80,7 @@ func (k *conn) serve() ending {
 	e := endingOf(err)
 	e.welcomed, e.served = welcomed, time.Since(k.started)
 	if leave != nil {
+		e.spread = errors.Is(err, errLeft)
 		e.target = leave.target
 		if !e.coded || e.code.Class() == wire.ClassFine {
 			e.coded, e.code = true, leave.code

@@ -38,10 +38,10 @@ func (e *RefusedError) Error() string {
 	return s
 }
 
-// retryable reports whether the same request may succeed later.
+// retryable reports whether the same request may succeed on this connection [W-8.3].
 func (e *RefusedError) retryable() bool {
 	c := e.Code.Class()
-	return c == wire.ClassLater || c == wire.ClassAtOnce || c == wire.ClassElsewhere
+	return c == wire.ClassLater || c == wire.ClassAtOnce
 }
 
 // StoppedError means that the gateway sent this device away for good: its

@@ -4,10 +4,6 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// heldMost bounds what waits for the end of a replay of one topic; what does not
-// fit is a Gap.
-const heldMost = 4096
-
 // intake is one subscription as its connections see it: what it has had, and so
 // what of all that arrives the application still has to see. It outlives
 // connections. It is pure: what it says goes to an outlet.
@@ -29,20 +25,18 @@ type intake struct {
 
 	// Of one connection.
 	blind   bool               // one unknown gap was told, which covers all that cannot be resumed
-	replays map[string]*replay // topics that are being replayed
+	replays map[string]*replay // topics between SUBSCRIBE with a start and LIVE
 }
 
 // replay is a topic between SUBSCRIBE with a start and LIVE.
 type replay struct {
-	cursor  bool // it began with a cursor, so all that follows is expected
-	settled bool // the lives of the cursor were compared with those of the gateway
-	reason  wire.Reason
-	held    []received // live messages that came before their turn
+	cursor  bool // it began with a cursor: all that follows is expected
+	renewed bool // the gateway told a life that the cursor did not have
+	settled bool // the lives that the gateway did not tell were ended
 }
 
 // received is a message with its place in its stream.
 type received struct {
-	life     wire.Life
 	offset   uint64
 	replayed bool
 	payload  []byte
@@ -56,228 +50,172 @@ func (out *outlet) add(to *intake, it item) {
 }
 
 // plain delivers a message that nobody counts.
-func (in *intake) plain(out *outlet, topic string, m received) {
-	if m.replayed && in.replays[topic] == nil {
+func (in *intake) plain(out *outlet, t *topic, m received) {
+	if m.replayed && t.replaying && in.replays[t.name] == nil {
 		return // another subscription asked for it
 	}
-	out.add(in, item{event: Message{topic, m.payload, m.life, m.offset, m.replayed}})
+	out.add(in, item{event: Message{Topic: t.name, Payload: m.payload, Replayed: m.replayed}})
 }
 
-// message takes a message whose place is known.
-func (in *intake) message(out *outlet, t *topic, m received) {
+// message takes a message whose place is known, unless the application has had it.
+func (in *intake) message(out *outlet, t *topic, o *origin, m received) {
 	if in.opts.untracked {
-		in.plain(out, t.name, m)
+		// What is below was live before, or is another subscription's replay.
+		if in.replays[t.name] != nil || m.offset >= o.high {
+			out.add(in, item{event: Message{Topic: t.name, Payload: m.payload, Replayed: m.replayed}})
+		}
 		return
 	}
 	r := in.replays[t.name]
-	if r != nil && m.replayed {
+	if r != nil && r.renewed {
 		in.settle(out, t, r)
 	}
-	pos, known := in.had.at(t.name, m.life)
+	pos, known := in.had.at(t.name, o.life)
 	switch {
-	case r != nil && m.replayed && !known:
-		pos = m.offset - 1 // a replay from what is kept begins where it begins
-	case r == nil && m.replayed:
-		// Another subscription's replay. Only what comes next anyhow may be taken.
-		if !known || m.offset != pos+1 {
-			return
-		}
-	case r != nil && !m.replayed && (!known || m.offset > pos+1) && !t.sparse(m.life) && !in.without.hold:
-		if len(r.held) < heldMost {
-			r.held = append(r.held, m)
-		}
+	case !known && t.replaying && r == nil:
+		return // before this subscription's time
+	case known && m.offset <= pos && !in.without.dedupe:
 		return
-	case !known:
-		pos = m.offset - 1
+	case known && m.offset > pos+1 && !o.sparse:
+		in.missing(out, t, o, m.offset-1, m.offset-1-pos, wire.ReasonNotKept)
 	}
-	if m.offset > pos+1 && !t.sparse(m.life) {
-		in.missing(out, t.name, m.life, m.offset-1, m.offset-1-pos, in.why(r))
-	}
-	in.take(out, t.name, m, pos)
-}
-
-func (in *intake) why(r *replay) wire.Reason {
-	if r != nil && r.reason != 0 {
-		return r.reason
-	}
-	return wire.ReasonNotKept
-}
-
-// take delivers a message unless the application has it already.
-func (in *intake) take(out *outlet, topic string, m received, pos uint64) {
-	if m.offset <= pos && !in.without.dedupe {
-		return
-	}
-	in.had.set(topic, m.life, m.offset)
+	in.had.set(t.name, o.life, m.offset)
 	out.add(in, item{
-		event: Message{topic, m.payload, m.life, m.offset, m.replayed},
-		topic: topic, life: m.life, offset: m.offset, moves: true,
+		event: Message{t.name, m.payload, o.life, m.offset, m.replayed},
+		topic: t.name, life: o.life, offset: m.offset, moves: true,
 	})
 }
 
-// missing tells that the positions up to an offset will not come.
-func (in *intake) missing(out *outlet, topic string, life wire.Life, upTo, count uint64, why wire.Reason) {
-	in.had.set(topic, life, upTo)
-	it := item{topic: topic, life: life, offset: upTo, moves: true}
-	if why != wire.ReasonOwn || !in.opts.noEcho {
-		it.event = Gap{topic, why, count, life}
+// missing tells that count positions up to an offset will not come.
+func (in *intake) missing(out *outlet, t *topic, o *origin, upTo, count uint64, why wire.Reason) {
+	in.had.set(t.name, o.life, upTo)
+	it := item{topic: t.name, life: o.life, offset: upTo, moves: true}
+	if why != wire.ReasonOwn { // the device's own messages are no loss
+		it.event = Gap{t.name, why, count, o.life}
 	}
 	out.add(in, it)
 }
 
 // reach moves to a position without a word.
-func (in *intake) reach(out *outlet, topic string, life wire.Life, offset uint64) {
-	in.had.set(topic, life, offset)
-	out.add(in, item{topic: topic, life: life, offset: offset, moves: true})
+func (in *intake) reach(out *outlet, t *topic, o *origin, offset uint64) {
+	in.had.set(t.name, o.life, offset)
+	out.add(in, item{topic: t.name, life: o.life, offset: offset, moves: true})
 }
 
-// stream is told where a stream is: next is the next live offset. renewed says
-// that on this connection another life was before, so this one is wanted from its
-// beginning.
+// stream is told where a stream goes on [W-6.7]. renewed says that another life
+// was there before on this connection, so this one is wanted from its beginning.
 func (in *intake) stream(out *outlet, t *topic, o *origin, renewed bool) {
-	if in.opts.untracked || in.replays[t.name] != nil {
-		return // a replay says itself where it is
+	if in.opts.untracked {
+		return
 	}
+	r := in.replays[t.name]
 	pos, known := in.had.at(t.name, o.life)
 	switch {
-	case known && o.unsure && o.next > pos+1:
-		in.reach(out, t.name, o.life, o.next-1) // that gap was told, without its size
-	case known && !o.sparse && o.next > pos+1:
-		in.missing(out, t.name, o.life, o.next-1, o.next-1-pos, wire.ReasonNotKept)
 	case known:
-		in.had.set(t.name, o.life, pos)
-	case renewed && !o.sparse && o.next > 1:
-		in.missing(out, t.name, o.life, o.next-1, o.next-1, wire.ReasonNotKept)
+		in.had.set(t.name, o.life, pos) // it is back, if it was lost
+	case r != nil && r.cursor:
+		r.renewed = true
+		in.reach(out, t, o, 0)
+		pos = 0
+	case renewed:
+		in.reach(out, t, o, 0)
+		pos = 0
+	case r == nil && t.replaying && !t.toldAll:
+		return // it was told for another subscription, which begins elsewhere
 	default:
 		if in.wildcard && in.resumes && !in.blind && o.next > 1 {
 			// It may have been published while nobody listened.
 			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, o.life}})
 		}
-		in.reach(out, t.name, o.life, o.next-1)
+		in.reach(out, t, o, o.next-1)
+		pos = o.next - 1
+	}
+	if o.next > pos+1 && !o.sparse {
+		in.missing(out, t, o, o.next-1, o.next-1-pos, wire.ReasonNotKept)
 	}
 }
 
 // gap is told that count positions up to an offset are left out.
 func (in *intake) gap(out *outlet, t *topic, o *origin, upTo, count uint64, why wire.Reason) {
 	if in.opts.untracked {
-		if why != wire.ReasonOwn || !in.opts.noEcho {
-			out.add(in, item{event: Gap{t.name, why, count, o.life}})
-		}
+		in.uncounted(out, Gap{t.name, why, count, 0})
 		return
 	}
-	if r := in.replays[t.name]; r != nil {
-		in.settle(out, t, r)
-	}
 	pos, known := in.had.at(t.name, o.life)
-	if !known {
+	switch {
+	case !known && t.replaying && in.replays[t.name] == nil:
+		return // before this subscription's time
+	case !known:
 		pos = upTo - count
 	}
 	if upTo > pos {
-		in.missing(out, t.name, o.life, upTo, upTo-pos, why)
+		in.missing(out, t, o, upTo, upTo-pos, why)
+	}
+}
+
+// uncounted tells a gap that moves no position.
+func (in *intake) uncounted(out *outlet, g Gap) {
+	if g.Reason != wire.ReasonOwn {
+		out.add(in, item{event: g})
 	}
 }
 
 // end is told that a life is over.
 func (in *intake) end(out *outlet, topic string, life wire.Life, how wire.How) {
 	it := item{event: End{topic, how, life}, topic: topic, life: life}
-	if how == wire.EndLost {
-		if l := in.had.find(topic, life); l != nil {
-			l.lost = true
-		}
-	} else {
+	if how == wire.EndComplete || how == wire.EndRestarted {
 		in.had.drop(topic, life)
 		it.drops = true
+	} else if l := in.had.find(topic, life); l != nil {
+		l.lost = true // it may come back
 	}
 	out.add(in, it)
 }
 
-// settle compares the lives of the cursor with those that the gateway told: one
-// that is not there any more is over, and nobody knows what its tail was. One that
-// is new is wanted from its beginning.
+// settle ends the lives of the cursor that the gateway did not tell. Nobody can
+// say what their last messages were.
 func (in *intake) settle(out *outlet, t *topic, r *replay) {
-	if r.settled || !r.cursor || len(t.origins) == 0 {
+	if r.settled || !r.cursor || in.without.life {
 		return
 	}
 	r.settled = true
-	before := in.had.lives(t.name)
 	how := wire.EndLost
-	for _, o := range t.origins {
-		if _, known := in.had.at(t.name, o.life); !known && !o.over {
-			how = wire.EndRestarted
-		}
+	if r.renewed {
+		how = wire.EndRestarted
 	}
-	for _, l := range before {
-		if l.lost || t.has(l.Life) || in.without.life {
+	for _, l := range in.had.lives(t.name) {
+		if t.has(l.Life) {
 			continue
 		}
-		out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
-		in.end(out, t.name, l.Life, how)
-	}
-	for _, o := range t.origins {
-		if _, known := in.had.at(t.name, o.life); !known && !o.over && !o.sparse {
-			in.reach(out, t.name, o.life, 0)
+		if !l.lost { // else it was told when it was lost
+			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
+			in.end(out, t.name, l.Life, how)
 		}
+		in.had.drop(t.name, l.Life)
+		out.add(in, item{topic: t.name, life: l.Life, drops: true})
 	}
 }
 
-// live ends a replay: what was held takes its turn, and what neither the replay
-// nor a gap accounted for is told.
+// live ends a replay.
 func (in *intake) live(out *outlet, t *topic) {
 	r := in.replays[t.name]
-	if r == nil {
-		return
-	}
-	if len(t.origins) == 0 && !in.opts.untracked {
-		in.abandon(out, t.name, t) // nobody counts here
-		return
-	}
-	in.settle(out, t, r)
 	delete(in.replays, t.name)
-	if in.opts.untracked {
-		return
-	}
-	for _, m := range r.held {
-		pos, known := in.had.at(t.name, m.life)
-		if !known {
-			pos = m.offset - 1
-		}
-		if m.offset > pos+1 && !t.sparse(m.life) {
-			in.missing(out, t.name, m.life, m.offset-1, m.offset-1-pos, in.why(r))
-		}
-		in.take(out, t.name, m, pos)
-	}
-	for _, o := range t.origins {
-		pos, known := in.had.at(t.name, o.life)
-		switch {
-		case o.over:
-		case !known:
-			in.reach(out, t.name, o.life, o.next-1)
-		case !o.sparse && pos+1 < o.next:
-			in.missing(out, t.name, o.life, o.next-1, o.next-1-pos, in.why(r))
-		}
+	if r != nil && !in.opts.untracked {
+		in.settle(out, t, r)
 	}
 }
 
 // abandon ends a replay that will not happen: what is between the cursor and now
 // is a gap of unknown size.
-func (in *intake) abandon(out *outlet, topic string, t *topic) {
+func (in *intake) abandon(out *outlet, topic string) {
 	r := in.replays[topic]
-	if r == nil {
+	delete(in.replays, topic)
+	if r == nil || !r.cursor {
 		return
 	}
-	delete(in.replays, topic)
+	for _, l := range in.had.lives(topic) {
+		out.add(in, item{topic: topic, life: l.Life, drops: true})
+	}
 	in.had.forget(topic)
-	if r.cursor {
-		out.add(in, item{event: Gap{Topic: topic, Reason: wire.ReasonNotKept}})
-	}
-	for _, m := range r.held {
-		in.take(out, topic, m, 0)
-	}
-	if t != nil && !in.opts.untracked {
-		for _, o := range t.origins {
-			if _, known := in.had.at(topic, o.life); !known && !o.over {
-				in.reach(out, topic, o.life, o.next-1)
-			}
-		}
-	}
+	out.add(in, item{event: Gap{Topic: topic, Reason: wire.ReasonNotKept}})
 }

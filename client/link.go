@@ -1,6 +1,8 @@
 package client
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -96,8 +98,14 @@ func (s *session) enterWildcard(in *intake, helpers int) int {
 	return fit
 }
 
-// ask sends the SUBSCRIBE of a link under a new number.
+// ask sends the SUBSCRIBE of a link under a new number. A topic is counted once on
+// a connection, so while it is replayed for one subscription the next one waits.
 func (s *session) ask(l *link) {
+	exact := !wire.IsWildcard([]byte(l.filter))
+	if exact && s.replaying[l.filter] != nil {
+		s.queued = append(s.queued, l)
+		return
+	}
 	s.lastSub++
 	l.number, l.agreed, l.replaying = s.lastSub, false, false
 	f := wire.Subscribe{
@@ -107,11 +115,10 @@ func (s *session) ask(l *link) {
 	if l.start == wire.StartCursor {
 		f.Cursor = l.in.had.cursor(l.filter, 1<<s.welcome.Recv-f.Len()-wire.MaxHeader-1)
 	}
-	if l.start != wire.StartNow && !wire.IsWildcard(f.Filter) {
+	if exact && l.start != wire.StartNow {
 		l.replaying = true
-		if l.in.replays[l.filter] == nil {
-			l.in.replays[l.filter] = &replay{cursor: l.start == wire.StartCursor}
-		}
+		s.replaying[l.filter] = l
+		l.in.replays[l.filter] = &replay{cursor: l.start == wire.StartCursor}
 	}
 	s.links[l.number] = l
 	s.pending = f.Append(s.pending)
@@ -121,6 +128,24 @@ func (s *session) ask(l *link) {
 func (s *session) again(l *link) {
 	if !l.leaving && slices.Contains(s.intakes, l.in) {
 		s.ask(l)
+	}
+}
+
+// replayed ends a link's replay, one way or the other, and lets the next one of
+// the topic begin.
+func (s *session) replayed(l *link) {
+	if !l.replaying {
+		return
+	}
+	l.replaying = false
+	s.generation++
+	delete(s.replaying, l.filter)
+	queued := s.queued
+	s.queued = nil
+	for _, q := range queued {
+		if !q.leaving {
+			s.ask(q) // those of other topics, and of this one if it is taken again, queue up again
+		}
 	}
 }
 
@@ -141,15 +166,23 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 		if err != nil {
 			return err
 		}
+		if t != nil {
+			t.toldAll = !l.replaying
+		}
 		l.topic = t
 		s.exact[l.filter] = append(s.exact[l.filter], l)
 	}
+	if f.Code == wire.CodeOKLiveOnly && l.replaying {
+		if t := l.topic; t != nil {
+			t.toldAll = true
+		}
+		if !l.leaving {
+			l.in.abandon(&s.out, l.filter)
+		}
+		s.replayed(l)
+	}
 	if l.leaving {
 		return nil
-	}
-	if f.Code == wire.CodeOKLiveOnly && l.replaying {
-		l.replaying = false
-		l.in.abandon(&s.out, l.filter, l.topic)
 	}
 	if !l.helper {
 		l.in.answered, l.in.resumes = true, true
@@ -167,22 +200,31 @@ func (in *intake) answers(err error) {
 	}
 }
 
-// refused ends a link, or repeats it later if that may help.
+// refused ends a link, or repeats it if that may help.
 func (s *session) refused(l *link, err *RefusedError) error {
-	s.remove(l)
+	if l.leaving {
+		s.remove(l)
+		return nil
+	}
 	err.What = "subscribing " + l.filter
+	if err.Code.Class() == wire.ClassLater && err.Retry == 0 {
+		err.Retry = laterLeast
+	}
 	switch {
-	case l.leaving:
 	case err.retryable():
-		if err.Code.Class() == wire.ClassLater && err.Retry == 0 {
-			err.Retry = laterLeast
-		}
 		s.retries = append(s.retries, retry{l, err.Retry})
 	case l.helper:
-		l.in.abandon(&s.out, l.filter, nil)
+		l.in.abandon(&s.out, l.filter)
+	case err.Code == wire.CodeCursorUnusable && l.start == wire.StartCursor:
+		l.in.abandon(&s.out, l.filter)
+		s.remove(l)
+		l.start = wire.StartNow
+		s.ask(l)
+		return nil
 	default:
 		s.over(l.in, err)
 	}
+	s.remove(l)
 	return nil
 }
 
@@ -195,28 +237,20 @@ func (s *session) over(in *intake, err error) {
 
 func (s *session) onLive(f wire.Live) error {
 	l := s.links[f.Sub]
-	if l == nil || !l.agreed {
-		return violated("LIVE of subscription %d, which was not asked", f.Sub)
+	if l == nil || !l.agreed || !l.replaying {
+		if f.Sub == 0 || f.Sub > s.lastSub {
+			return violated("LIVE of subscription %d, which was not asked", f.Sub)
+		}
+		return nil // it was given up meanwhile
 	}
-	if !l.replaying {
-		return nil
-	}
-	l.replaying = false
-	s.generation++
 	switch {
 	case l.leaving:
 	case l.topic == nil:
-		l.in.abandon(&s.out, l.filter, nil)
+		l.in.abandon(&s.out, l.filter)
 	default:
-		for _, o := range l.topic.origins {
-			// The replay reached the place where live messages go on.
-			if pos, known := l.in.had.at(l.filter, o.life); known && !o.over {
-				o.next = max(o.next, pos+1)
-			}
-			o.unplaced = 0
-		}
 		l.in.live(&s.out, l.topic)
 	}
+	s.replayed(l)
 	s.releaseHelpers(l.in)
 	return nil
 }
@@ -227,15 +261,10 @@ func (s *session) releaseHelpers(in *intake) {
 	if !in.wildcard || !slices.ContainsFunc(s.wildcards, func(l *link) bool { return l.in == in }) {
 		return
 	}
-	var done []*link
-	for _, l := range s.links {
-		if l.in == in && l.helper && l.agreed && !l.replaying && !l.leaving {
-			done = append(done, l)
+	for _, l := range s.byNumber() {
+		if l.in == in && l.helper && l.agreed && !l.replaying {
+			s.quit(l)
 		}
-	}
-	slices.SortFunc(done, func(a, b *link) int { return int(a.number) - int(b.number) })
-	for _, l := range done {
-		s.quit(l)
 	}
 }
 
@@ -250,29 +279,39 @@ func (s *session) quit(l *link) {
 // part ends a subscription: nothing of it is delivered any more.
 func (s *session) part(in *intake) {
 	s.intakes = slices.DeleteFunc(s.intakes, func(o *intake) bool { return o == in })
-	for _, l := range s.links {
+	for _, l := range s.queued {
+		l.leaving = l.leaving || l.in == in
+	}
+	for _, l := range s.byNumber() {
 		if l.in == in {
 			s.quit(l)
 		}
 	}
 }
 
+// byNumber is the links in the order in which they were asked.
+func (s *session) byNumber() []*link {
+	return slices.SortedFunc(maps.Values(s.links), func(a, b *link) int { return cmp.Compare(a.number, b.number) })
+}
+
 func (s *session) onUnsubscribed(f wire.Unsubscribed) error {
 	l := s.links[f.Sub]
-	if l == nil {
+	switch {
+	case l != nil && l.leaving:
+		s.remove(l)
+	case l != nil:
+		return s.refused(l, &RefusedError{Code: f.Code})
+	case f.Sub == 0 || f.Sub > s.lastSub:
 		return violated("UNSUBSCRIBED %d, which was not asked", f.Sub)
 	}
-	s.remove(l)
-	if l.leaving {
-		return nil
-	}
-	return s.refused(l, &RefusedError{Code: f.Code})
+	return nil
 }
 
 // remove forgets a link, and the counts of topics that nobody tracks any more:
 // nothing counts their messages from here on.
 func (s *session) remove(l *link) {
 	delete(s.links, l.number)
+	defer s.replayed(l) // another one may be waiting for it
 	if !l.agreed {
 		return
 	}

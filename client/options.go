@@ -33,7 +33,6 @@ type options struct {
 type guards struct {
 	cursor bool // resuming from the position
 	dedupe bool // dropping what was had
-	hold   bool // holding live messages back while the topic is replayed
 	life   bool // noticing that a life is over
 	check  bool // comparing the check byte with the count
 }
@@ -46,8 +45,8 @@ func defaults() options {
 		pongTimeout: 10 * time.Second,
 		logger:      slog.New(slog.DiscardHandler),
 		dial:        func(ctx context.Context, addr string) (net.Conn, error) { return d.DialContext(ctx, "tcp", addr) },
-		backoffMin:  time.Second,
-		backoffMax:  time.Minute,
+		backoffMin:  laterLeast,
+		backoffMax:  5 * time.Minute,
 		recv:        wire.MaxFrameLog,
 		onState:     func(State) {},
 	}
@@ -94,8 +93,9 @@ func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) O
 }
 
 // WithBackoff bounds the waits between attempts to connect: a random time up to
-// least at first, doubled with each round of failures, up to most. Defaults 1 s
-// and 1 min. A gateway that says "later" is given at least 5 s.
+// least at first, up to twice that with each one more, up to most. Defaults 5 s and
+// 5 min. The first wait after a connection is lost is up to a second, or up to least
+// where that is shorter.
 func WithBackoff(least, most time.Duration) Option {
 	return func(o *options) { o.backoffMin, o.backoffMax = least, max(least, most) }
 }

@@ -31,7 +31,9 @@ type session struct {
 	lastSub    uint32
 	exact      map[string][]*link
 	wildcards  []*link
-	generation uint64 // of exact and wildcards, and of who is replaying
+	replaying  map[string]*link // by topic
+	queued     []*link          // they wait until their topic is not replaying
+	generation uint64           // of exact and wildcards, and of who is replaying
 
 	// Topics.
 	topics   map[wire.TopicID]*topic
@@ -53,7 +55,7 @@ type goaway struct {
 func newSession(o *options, b *outbox, incarnation uint32, hops uint8) *session {
 	s := &session{
 		opts: o, outbox: b,
-		links: make(map[uint32]*link), exact: make(map[string][]*link),
+		links: make(map[uint32]*link), exact: make(map[string][]*link), replaying: make(map[string]*link),
 		topics: make(map[wire.TopicID]*topic), byName: make(map[string]*topic),
 		generation: 1,
 	}

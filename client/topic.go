@@ -12,27 +12,24 @@ type topic struct {
 	name    string
 	origins []*origin // told by STREAM
 	main    *origin   // of messages that name no origin
+	// toldAll: the last announcement was for everyone, not for a subscription that replays.
+	toldAll bool
 
 	// Which subscriptions match; found again when the connection's generation moved on.
 	generation uint64
 	intakes    []*intake
-	replaying  bool // some of them are between SUBSCRIBE and LIVE
-	listed     bool // some are not: live messages come whatever the replay does
+	replaying  bool // some of them are between SUBSCRIBE with a start and LIVE
 }
 
-// origin is one stream of a topic, counted.
+// origin is one stream of a topic, counted. On one connection there is one count:
+// while a topic is replayed, its live messages wait at the gateway.
 type origin struct {
 	index  uint32
 	life   wire.Life
-	next   uint64 // the offset of the next live message
+	next   uint64 // the offset of what comes next; 0: unknown until the next STREAM
+	high   uint64 // the highest that next ever was
 	sparse bool   // offsets have holes that mean nothing; every message carries its own
 	over   bool   // END was told
-
-	// unplaced positions were announced by GAP while a replay and live messages
-	// were mixed: the next check byte tells whether they were live.
-	unplaced uint64
-	// unsure: a GAP of unknown size was told; the next STREAM or check byte is believed.
-	unsure bool
 }
 
 func (t *topic) origin(index uint32) *origin {
@@ -56,42 +53,35 @@ func (t *topic) has(life wire.Life) bool {
 	return false
 }
 
-func (t *topic) sparse(life wire.Life) bool {
-	for _, o := range t.origins {
-		if o.life == life {
-			return o.sparse
-		}
+// count gives a message its offset [W-6.7]. again is true for one that was counted
+// before.
+func (o *origin) count(m wire.Message, check bool) (offset uint64, again bool, err error) {
+	full := m.Form >= wire.OffsetFull
+	switch {
+	case o.sparse && !full:
+		return 0, false, violated("message of the sparse life %v carries no offset", o.life)
+	case o.sparse:
+		offset = m.Offset
+	case o.next == 0:
+		return 0, false, violated("message of life %v, whose position was not told after a gap of unknown size", o.life)
+	case full && m.Offset < o.next:
+		return m.Offset, true, nil
+	case full && m.Offset > o.next && check:
+		return 0, false, violated("message of life %v has offset %d, %d was next", o.life, m.Offset, o.next)
+	case m.Form == wire.OffsetLow && byte(m.Offset) != byte(o.next) && check:
+		return 0, false, violated("message of life %v has check byte %#02x, %d was next", o.life, byte(m.Offset), o.next)
+	default:
+		offset = o.next
 	}
-	return false
+	if offset == 0 || offset >= wire.MaxVarint {
+		return 0, false, violated("message of life %v has offset %d", o.life, offset)
+	}
+	return offset, false, nil
 }
 
-// count gives a live message its offset [W-6.2]. again is true for one that was
-// counted before.
-func (o *origin) count(m wire.Message, check bool) (offset uint64, again bool, err error) {
-	offset = o.next
-	switch m.Form {
-	case wire.OffsetNone:
-	case wire.OffsetLow:
-		if d := uint64(byte(m.Offset) - byte(o.next)); d != 0 && check {
-			if !o.unsure && d > o.unplaced {
-				return 0, false, violated("message of life %v has check byte %#02x, %d was next", o.life, byte(m.Offset), o.next)
-			}
-			offset += d
-		}
-	default:
-		if m.Offset < o.next {
-			return m.Offset, true, nil
-		}
-		if d := m.Offset - o.next; !o.sparse && !o.unsure && d > o.unplaced && check {
-			return 0, false, violated("message of life %v has offset %d, %d was next", o.life, m.Offset, o.next)
-		}
-		offset = m.Offset
-	}
-	if offset >= wire.MaxVarint {
-		return 0, false, violated("offsets of life %v are used up", o.life)
-	}
-	o.unplaced -= min(o.unplaced, offset-o.next)
-	return offset, false, nil
+// move sets the count.
+func (o *origin) move(next uint64) {
+	o.next, o.high = next, max(o.high, next)
 }
 
 // match finds the subscriptions that a topic's messages go to.
@@ -99,7 +89,7 @@ func (s *session) match(t *topic) {
 	if t.generation == s.generation {
 		return
 	}
-	t.generation, t.intakes, t.replaying, t.listed = s.generation, t.intakes[:0], false, false
+	t.generation, t.intakes, t.replaying = s.generation, t.intakes[:0], false
 	for _, l := range s.exact[t.name] {
 		s.matched(t, l)
 	}
@@ -114,11 +104,7 @@ func (s *session) matched(t *topic, l *link) {
 	if !l.agreed || l.leaving {
 		return
 	}
-	if l.replaying {
-		t.replaying = true
-	} else {
-		t.listed = true
-	}
+	t.replaying = t.replaying || l.replaying
 	for _, in := range t.intakes {
 		if in == l.in {
 			return
@@ -128,13 +114,10 @@ func (s *session) matched(t *topic, l *link) {
 }
 
 func (s *session) onTopic(f wire.Topic) error {
-	if known := s.topics[f.Topic]; known != nil {
-		if known.name != string(f.Name) {
-			return violated("topic id %d was %q and is %q", f.Topic, known.name, f.Name)
-		}
-		return nil
+	t, err := s.name(f.Topic, string(f.Name))
+	if t != nil {
+		t.toldAll = true
 	}
-	_, err := s.name(f.Topic, string(f.Name))
 	return err
 }
 
@@ -173,19 +156,21 @@ func (s *session) onStream(f wire.Stream) error {
 	o, renewed := t.origin(f.Origin), false
 	switch {
 	case o == nil:
-		o = &origin{index: f.Origin, life: f.Life, next: f.Next}
+		o = &origin{index: f.Origin, life: f.Life}
 		t.origins = append(t.origins, o)
 	case o.life != f.Life:
 		if !o.over && !s.opts.without.life {
+			o.over = true
 			for _, in := range t.intakes {
 				s.out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, o.life}})
 				in.end(&s.out, t.name, o.life, wire.EndRestarted)
 			}
 		}
-		*o, renewed = origin{index: f.Origin, life: f.Life, next: f.Next}, true
+		*o, renewed = origin{index: f.Origin, life: f.Life}, true
 	default:
-		o.next, o.over = max(o.next, f.Next), false
+		o.over = false
 	}
+	o.move(f.Next)
 	o.sparse = f.Flags&wire.StreamSparse != 0
 	if f.Flags&wire.StreamMain != 0 {
 		t.main = o
@@ -193,7 +178,6 @@ func (s *session) onStream(f wire.Stream) error {
 	for _, in := range t.intakes {
 		in.stream(&s.out, t, o, renewed)
 	}
-	o.unsure = false
 	return nil
 }
 
@@ -212,54 +196,28 @@ func (s *session) onMessage(f wire.Message) error {
 	if len(t.intakes) == 0 {
 		return nil // it was under way when the last subscription ended
 	}
-	full := f.Form >= wire.OffsetFull
+	m := received{offset: f.Offset, replayed: f.Form >= wire.OffsetFull, payload: append([]byte{}, f.Payload...)}
 	o := t.origin(f.Origin)
-	// Every message of a sparse stream carries its offset, so nothing tells its replay apart.
-	replayed := full && t.replaying && (o == nil || !o.sparse)
-	m := received{replayed: replayed, payload: append([]byte{}, f.Payload...)}
-	if o == nil {
+	if o == nil || o.over {
 		for _, in := range t.intakes {
-			in.plain(&s.out, t.name, m)
+			in.plain(&s.out, t, m)
 		}
 		return nil
 	}
-	m.life = o.life
-	if m.replayed {
-		if f.Offset == 0 || f.Offset >= wire.MaxVarint {
-			return violated("replayed message of %q has offset %d", t.name, f.Offset)
-		}
-		m.offset = f.Offset
-		if !t.listed {
-			o.next = max(o.next, m.offset+1) // the only count there is
-		}
-	} else {
-		offset, again, err := o.count(f, !s.opts.without.check)
-		if err != nil {
-			s.jumped(t, o)
-			return err
-		}
-		if !again {
-			s.skip(t, o, offset)
-			o.next = offset + 1
-		}
-		m.offset, o.unsure = offset, false
+	offset, again, err := o.count(f, !s.opts.without.check)
+	if err != nil {
+		s.jumped(t, o)
+		return err
 	}
+	if again && !s.opts.without.dedupe {
+		return nil
+	}
+	m.offset = offset
 	for _, in := range t.intakes {
-		in.message(&s.out, t, m)
+		in.message(&s.out, t, o, m)
 	}
+	o.move(max(o.next, offset+1))
 	return nil
-}
-
-// skip places what a GAP announced without its place.
-func (s *session) skip(t *topic, o *origin, to uint64) {
-	if o.sparse || to == o.next || !o.unsure {
-		return
-	}
-	for _, in := range t.intakes {
-		if pos, known := in.had.at(t.name, o.life); known && pos+1 == o.next && in.replays[t.name] == nil {
-			in.reach(&s.out, t.name, o.life, to-1)
-		}
-	}
 }
 
 // jumped tells that messages are missing which nobody announced.
@@ -284,49 +242,34 @@ func (s *session) onGap(f wire.Gap) error {
 	}
 	s.match(t)
 	o := t.origin(f.Origin)
-	if o == nil || f.Count == 0 {
+	if o == nil || o.over || o.sparse || o.next == 0 || f.Count == 0 {
 		gap := Gap{Topic: t.name, Reason: f.Reason, Count: f.Count}
 		if o != nil {
-			gap.Life, o.unsure = o.life, true
+			gap.Life = o.life
+			if f.Count == 0 && !o.sparse {
+				o.next = 0
+			}
 		}
 		for _, in := range t.intakes {
-			s.out.add(in, item{event: gap})
+			in.uncounted(&s.out, gap)
 		}
 		return nil
 	}
 	if f.Count > wire.MaxVarint-o.next {
 		return violated("GAP of %d messages of %q", f.Count, t.name)
 	}
-	if t.replaying && t.listed {
-		s.unplaced(t, o, f)
-		return nil
-	}
-	o.next += f.Count
+	o.move(o.next + f.Count)
 	for _, in := range t.intakes {
 		in.gap(&s.out, t, o, o.next-1, f.Count, f.Reason)
 	}
 	return nil
 }
 
-// unplaced keeps a gap that may belong to a replay or to the live messages that
-// come beside it. Replayed messages carry their offset and live ones a check
-// byte, so the next message shows where it was.
-func (s *session) unplaced(t *topic, o *origin, f wire.Gap) {
-	for _, in := range t.intakes {
-		if r := in.replays[t.name]; r != nil {
-			r.reason = f.Reason
-		}
-	}
-	if f.Reason != wire.ReasonNotKept {
-		o.unplaced += f.Count
-	}
-}
-
 // everyone tells a gap that concerns no single topic.
 func (s *session) everyone(g Gap, wildcardsOnly bool) {
 	for _, in := range s.intakes {
 		if in.wildcard || !wildcardsOnly {
-			s.out.add(in, item{event: g})
+			in.uncounted(&s.out, g)
 		}
 	}
 }

@@ -8,7 +8,10 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-var errNoPong = errors.New("client: the gateway does not answer")
+var (
+	errNoPong = errors.New("client: the gateway does not answer")
+	errLeft   = errors.New("client: the gateway asked to leave")
+)
 
 // write sends what the session has to say and keeps the time: PING when nothing
 // was sent for long, its answer, and the moment to leave after GOAWAY.
@@ -134,7 +137,7 @@ func (k *conn) leaving(now time.Time) (next time.Time, gone bool) {
 		}
 		code := k.session.leave.code
 		c.mu.Unlock()
-		k.leaveWith(fmt.Errorf("client: %s asked to leave: %v", k.addr, code))
+		k.leaveWith(fmt.Errorf("%w: %s: %v", errLeft, k.addr, code))
 		return at, true
 	}
 	c.mu.Unlock()
