@@ -3,8 +3,9 @@ package wire_test
 import (
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // check calls one frame's Append, Len, Next and parser on a reused buffer.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 type countingVector struct {
@@ -62,7 +63,7 @@ func (d *counter) frame(t wire.Type, body []byte) error {
 	case wire.Stream:
 		d.stream(f)
 	case wire.Gap:
-		d.gap(f)
+		return d.gap(f)
 	case wire.Message:
 		return d.message(f)
 	case wire.End:
@@ -98,7 +99,7 @@ func (d *counter) stream(f wire.Stream) {
 	}
 }
 
-func (d *counter) gap(f wire.Gap) {
+func (d *counter) gap(f wire.Gap) error {
 	s := d.bound[f.Origin]
 	if f.Topic != d.topic {
 		s = nil
@@ -113,10 +114,10 @@ func (d *counter) gap(f wire.Gap) {
 		s.next = 0
 	case s.next == 0:
 		d.missing(s.life, true, f.Count, f.Reason)
+	case f.Count > wire.MaxVarint-s.next:
+		return errBroken
+	case d.ignore == "own" && f.Reason == wire.ReasonOwn:
 	default:
-		if d.ignore == "own" && f.Reason == wire.ReasonOwn {
-			return
-		}
 		s.next += f.Count
 		if had := d.had[s.life]; s.next-1 > had {
 			if f.Reason != wire.ReasonOwn {
@@ -125,6 +126,7 @@ func (d *counter) gap(f wire.Gap) {
 			d.had[s.life] = s.next - 1
 		}
 	}
+	return nil
 }
 
 func (d *counter) message(f wire.Message) error {

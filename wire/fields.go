@@ -92,12 +92,10 @@ func (f *fields) str(name string) []byte {
 	return v
 }
 
-// tlvs checks the TLVs that end a control frame and returns them.
-func (f *fields) tlvs() []byte {
-	v := f.b
-	if f.err == nil && len(v) > 0 {
-		f.err = checkTLVs(f.t, v)
+// tlvs checks the TLVs that end a control frame.
+func (f *fields) tlvs() {
+	if f.err == nil && len(f.b) > 0 {
+		f.err = checkTLVs(f.t, f.b)
 	}
 	f.b = nil
-	return v
 }

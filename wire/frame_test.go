@@ -6,8 +6,9 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // feed gives a stream to Next in pieces that end at the cuts (nil: all at once)
@@ -143,11 +144,16 @@ func TestControlFramesFitTheSmallestDevice(t *testing.T) {
 	for _, f := range []frame{
 		wire.Welcome{Keepalive: most32, Credit: most, MaxSubs: most32, Table: most32, Life: 1<<64 - 1},
 		wire.Subscribed{Sub: most32, Code: wire.CodeReplayBusy, Topic: most32, Retry: most32},
-		wire.Unsubscribed{Sub: most32}, wire.Ack{Seq: most, Code: wire.CodeThrottled, Retry: most32},
-		wire.Credit{Handle: most32, Bytes: most}, wire.Gap{Topic: most32, Origin: most32, Count: most},
-		wire.Stream{Topic: most32, Origin: most32, Life: 1<<64 - 1, Next: most}, wire.End{Topic: most32, Origin: most32},
-		wire.Live{Sub: most32}, probe{wire.TypePong, make([]byte, wire.MaxPing)},
-		wire.Refusal{Number: most, Text: make([]byte, 64)}, wire.Close{Handle: most32, Text: make([]byte, 64)},
+		wire.Unsubscribed{Sub: most32},
+		wire.Ack{Seq: most, Code: wire.CodeThrottled, Retry: most32},
+		wire.Credit{Handle: most32, Bytes: most},
+		wire.Gap{Topic: most32, Origin: most32, Count: most},
+		wire.Stream{Topic: most32, Origin: most32, Life: 1<<64 - 1, Next: most},
+		wire.End{Topic: most32, Origin: most32},
+		wire.Live{Sub: most32},
+		probe{wire.TypePong, make([]byte, wire.MaxPing)},
+		wire.Refusal{Number: most, Text: make([]byte, 64)},
+		wire.Close{Handle: most32, Text: make([]byte, 64)},
 		wire.Goaway{Within: most32, Spread: most32, Target: make([]byte, 64)},
 	} {
 		require.LessOrEqual(t, f.Len(), wire.MaxControl, "%T", f)
@@ -160,8 +166,16 @@ func TestCutText(t *testing.T) {
 		n    int
 		want string
 	}{
-		{"", 0, ""}, {"abc", 3, "abc"}, {"abc", 2, "ab"}, {"abc", 0, ""}, {"abc", -1, ""},
-		{"aü", 2, "a"}, {"aü", 3, "aü"}, {"温度", 5, "温"}, {"温度", 2, ""}, {"\x80\x80\x80", 2, ""},
+		{"", 0, ""},
+		{"abc", 3, "abc"},
+		{"abc", 2, "ab"},
+		{"abc", 0, ""},
+		{"abc", -1, ""},
+		{"aü", 2, "a"},
+		{"aü", 3, "aü"},
+		{"温度", 5, "温"},
+		{"温度", 2, ""},
+		{"\x80\x80\x80", 2, ""},
 	} {
 		require.Equal(t, c.want, wire.CutText(c.text, c.n), "%q to %d", c.text, c.n)
 	}

@@ -11,7 +11,8 @@ const (
 	// gateway is ready to queue for one device.
 	MinFrameLog = 7
 	MaxFrameLog = 20
-	// MinGatewayFrameLog: a HELLO with a token and the longest SUBSCRIBE fit 1 KiB.
+	// MinGatewayFrameLog: a HELLO with a token fits 1 KiB, and so does a SUBSCRIBE
+	// of the longest filter with a cursor of 40 positions.
 	MinGatewayFrameLog = 10
 
 	// MaxControl is the largest control frame to a device, header included, so

@@ -85,22 +85,27 @@ func (m Message) Append(dst []byte) []byte {
 }
 
 // ParseMessage reads the body of a MESSAGE.
-func ParseMessage(t Type, body []byte) (Message, error) {
-	m := Message{Form: OffsetForm(t & messageOffsetMask >> 2)}
-	if t&^messageOffsetMask == TypeMessage && len(body) > 1 && body[0] < 0x80 && m.Form < OffsetFull {
-		// The usual delivery: a small id, the main origin, at most a check byte.
-		m.Topic, m.Payload = TopicID(body[0]), body[1:]
-		if m.Form == OffsetLow {
-			m.Offset, m.Payload = uint64(body[1]), body[2:]
+//
+// The result is named so that the usual delivery (a small id, the main origin,
+// at most a check byte) is written where the caller wants it, without a copy.
+func ParseMessage(t Type, body []byte) (m Message, err error) {
+	if len(body) > 1 && body[0] < 0x80 {
+		if t == TypeMessage {
+			m.Topic, m.Payload = TopicID(body[0]), body[1:]
+			return m, nil
 		}
-		return m, nil
+		if t == TypeMessage|Type(OffsetLow)<<2 {
+			m.Topic, m.Form, m.Offset, m.Payload = TopicID(body[0]), OffsetLow, uint64(body[1]), body[2:]
+			return m, nil
+		}
 	}
-	return parseMessageSlow(t, body)
+	err = m.parse(t, body)
+	return m, err
 }
 
-func parseMessageSlow(t Type, body []byte) (Message, error) {
+func (m *Message) parse(t Type, body []byte) error {
 	f := fields{t: t, b: body}
-	m := Message{Form: OffsetForm(t & messageOffsetMask >> 2)}
+	m.Form = OffsetForm(t & messageOffsetMask >> 2)
 	if t&MessageNamed != 0 {
 		m.Name = f.str("name")
 	} else {
@@ -123,9 +128,9 @@ func parseMessageSlow(t Type, body []byte) (Message, error) {
 			f.err = checkTLVs(t, m.TLVs)
 		}
 	}
-	if f.err != nil {
-		return Message{}, f.err
-	}
 	m.Payload = f.b
-	return m, nil
+	if f.err != nil {
+		*m = Message{}
+	}
+	return f.err
 }

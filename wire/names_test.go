@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 func equal(a, b any) bool { return reflect.DeepEqual(a, b) }
@@ -54,12 +55,22 @@ func TestTypeNames(t *testing.T) {
 		name string
 		skip bool
 	}{
-		{0x01, wire.TypeHello, "HELLO", false}, {0x00, 0x00, "TYPE_0x0", false}, {0x03, 0x03, "TYPE_0x3", false},
-		{0x15, wire.TypeClose, "CLOSE", false}, {0x3F, 0x3F, "TYPE_0x3f", false},
-		{0x40, wire.TypePublish, "PUBLISH", false}, {0x4F, wire.TypePublish, "PUBLISH", false},
-		{0x50, wire.TypeMessage, "MESSAGE", false}, {0x5F, wire.TypeMessage, "MESSAGE", false},
-		{0x60, wire.TypeData, "DATA", false}, {0x61, wire.TypeData, "DATA", false}, {0x62, 0x62, "TYPE_0x62", false},
-		{0x7F, 0x7F, "TYPE_0x7f", false}, {0x80, wire.TypeGap, "GAP", true}, {0x83, wire.TypeLive, "LIVE", true}, {0xFF, 0xFF, "TYPE_0xff", true},
+		{0x01, wire.TypeHello, "HELLO", false},
+		{0x00, 0x00, "TYPE_0x0", false},
+		{0x03, 0x03, "TYPE_0x3", false},
+		{0x15, wire.TypeClose, "CLOSE", false},
+		{0x3F, 0x3F, "TYPE_0x3f", false},
+		{0x40, wire.TypePublish, "PUBLISH", false},
+		{0x4F, wire.TypePublish, "PUBLISH", false},
+		{0x50, wire.TypeMessage, "MESSAGE", false},
+		{0x5F, wire.TypeMessage, "MESSAGE", false},
+		{0x60, wire.TypeData, "DATA", false},
+		{0x61, wire.TypeData, "DATA", false},
+		{0x62, 0x62, "TYPE_0x62", false},
+		{0x7F, 0x7F, "TYPE_0x7f", false},
+		{0x80, wire.TypeGap, "GAP", true},
+		{0x83, wire.TypeLive, "LIVE", true},
+		{0xFF, 0xFF, "TYPE_0xff", true},
 	} {
 		require.Equal(t, c.base, c.t.Base(), c.name)
 		require.Equal(t, c.name, c.t.String())
@@ -87,12 +98,30 @@ func TestIdentity(t *testing.T) {
 		in string
 		ok bool
 	}{
-		{"default/kitchen-1", true}, {"a/b", true}, {"A9/z", true}, {"t.x_y:z@w-v/d.x_y:z@w-v", true},
+		{"default/kitchen-1", true},
+		{"a/b", true},
+		{"A9/z", true},
+		{"t.x_y:z@w-v/d.x_y:z@w-v", true},
 		{strings.Repeat("t", 64) + "/" + strings.Repeat("d", 128), true},
-		{"", false}, {"kitchen", false}, {"/kitchen", false}, {"default/", false}, {"a/b/c", false},
-		{strings.Repeat("t", 65) + "/d", false}, {"t/" + strings.Repeat("d", 129), false},
-		{".t/d", false}, {"t/-d", false}, {"t/_d", false}, {"t/d e", false}, {"t/d\n", false}, {"t/dü", false}, {"t/d#", false},
-		{"t/d+", false}, {"t/d*", false}, {"t/d\x00", false}, {"t/d$", false}, {"t/d\xff", false},
+		{"", false},
+		{"kitchen", false},
+		{"/kitchen", false},
+		{"default/", false},
+		{"a/b/c", false},
+		{strings.Repeat("t", 65) + "/d", false},
+		{"t/" + strings.Repeat("d", 129), false},
+		{".t/d", false},
+		{"t/-d", false},
+		{"t/_d", false},
+		{"t/d e", false},
+		{"t/d\n", false},
+		{"t/dü", false},
+		{"t/d#", false},
+		{"t/d+", false},
+		{"t/d*", false},
+		{"t/d\x00", false},
+		{"t/d$", false},
+		{"t/d\xff", false},
 	} {
 		id, err := wire.ParseIdentity(c.in)
 		if !c.ok {

@@ -10,8 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 func protocol(t *testing.T) string {

@@ -74,7 +74,7 @@ func checkName(name []byte) error {
 }
 
 // IsWildcard reports whether a checked filter has a wildcard.
-func IsWildcard(filter []byte) bool { return bytes.IndexAny(filter, "+#") >= 0 }
+func IsWildcard(filter []byte) bool { return bytes.ContainsAny(filter, "+#") }
 
 // Match reports whether a checked filter matches a checked topic: the plain,
 // normative matcher, for tests and small lists. "a/#" matches "a" too [W-4.3].

@@ -4,8 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 func TestNames(t *testing.T) {
@@ -31,9 +32,14 @@ func TestNames(t *testing.T) {
 // The errors name the thing and the way out.
 func TestNameErrors(t *testing.T) {
 	for _, c := range []struct{ name, want string }{
-		{"", "empty"}, {"a/+", "+ is a wildcard, use it in filters only"}, {"$a", "gateway's own"},
-		{strings.Repeat("x", 300), "is 300 bytes long, want at most 255"}, {strings.Repeat("/", 16), "more than 16 levels"},
-		{"a\xff", "not UTF-8"}, {"a\x1bb", "byte 1 is a control character"}, {"\u009b", "byte 0 is a control character"},
+		{"", "empty"},
+		{"a/+", "+ is a wildcard, use it in filters only"},
+		{"$a", "gateway's own"},
+		{strings.Repeat("x", 300), "is 300 bytes long, want at most 255"},
+		{strings.Repeat("/", 16), "more than 16 levels"},
+		{"a\xff", "not UTF-8"},
+		{"a\x1bb", "byte 1 is a control character"},
+		{"\u009b", "byte 0 is a control character"},
 	} {
 		require.ErrorContains(t, wire.CheckTopic([]byte(c.name)), c.want)
 	}

@@ -5,8 +5,9 @@ import (
 	"math/big"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 func TestVarint(t *testing.T) {

@@ -9,8 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/bellwire/bellwire/wire"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // vectors is testdata/vectors.json; PROTOCOL.md chapter 12 describes it.
@@ -291,13 +292,13 @@ func (w words) num(key string) uint64 {
 	return v
 }
 
-func (w words) u32(key string) uint32      { return uint32(w.num(key)) }
-func (w words) u8(key string) uint8        { return uint8(w.num(key)) }
-func (w words) id(key string) wire.TopicID { return wire.TopicID(w.num(key)) }
-func (w words) flag(key string) bool       { b, _ := w.m[key].(bool); return b }
-func (w words) text(key string) []byte     { s, _ := w.m[key].(string); return []byte(s) }
-func (w words) hex(key string) []byte      { return unhex(w.t, string(w.text(key))) }
-func (w words) code(key string) wire.Code  { return wire.Code(w.hex(key)[0]) }
+func (w words) u32(key string) uint32     { return uint32(w.num(key)) }
+func (w words) u8(key string) uint8       { return uint8(w.num(key)) }
+func (w words) id() wire.TopicID          { return wire.TopicID(w.num("id")) }
+func (w words) flag(key string) bool      { b, _ := w.m[key].(bool); return b }
+func (w words) text(key string) []byte    { s, _ := w.m[key].(string); return []byte(s) }
+func (w words) hex(key string) []byte     { return unhex(w.t, string(w.text(key))) }
+func (w words) code(key string) wire.Code { return wire.Code(w.hex(key)[0]) }
 
 func (w words) life(key string) wire.Life { return parseLife(w.t, string(w.text(key))) }
 
@@ -333,7 +334,7 @@ func build(t testing.TB, name string, m map[string]any) frame {
 	case "SUBSCRIBE":
 		s := wire.Subscribe{
 			Sub: w.u32("sub"), Policy: wire.Policy(w.u8("policy")), Track: w.flag("track"), Start: wire.Start(w.u8("start")),
-			NoEcho: w.flag("no_echo"), PublishOnly: w.flag("publish_only"), Topic: w.id("id"), Filter: w.text("filter"),
+			NoEcho: w.flag("no_echo"), PublishOnly: w.flag("publish_only"), Topic: w.id(), Filter: w.text("filter"),
 		}
 		list, _ := m["cursor"].([]any)
 		for _, p := range list {
@@ -342,13 +343,13 @@ func build(t testing.TB, name string, m map[string]any) frame {
 		}
 		return s
 	case "SUBSCRIBED":
-		return wire.Subscribed{Sub: w.u32("sub"), Code: w.code("code"), Topic: w.id("id"), Retry: w.u32("retry")}
+		return wire.Subscribed{Sub: w.u32("sub"), Code: w.code("code"), Topic: w.id(), Retry: w.u32("retry")}
 	case "UNSUBSCRIBE":
 		return wire.Unsubscribe{Sub: w.u32("sub")}
 	case "UNSUBSCRIBED":
 		return wire.Unsubscribed{Sub: w.u32("sub"), Code: w.code("code")}
 	case "TOPIC":
-		return wire.Topic{Topic: w.id("id"), Name: w.text("name")}
+		return wire.Topic{Topic: w.id(), Name: w.text("name")}
 	case "PING":
 		return probe{wire.TypePing, w.hex("data")}
 	case "PONG":
@@ -367,7 +368,7 @@ func build(t testing.TB, name string, m map[string]any) frame {
 		return wire.Close{Handle: w.u32("handle"), Code: w.code("code"), Text: w.text("text")}
 	case "PUBLISH":
 		return wire.Publish{
-			Topic: w.id("id"), Name: w.optional("name", w.text), Ack: w.has("seq"), Seq: w.num("seq"),
+			Topic: w.id(), Name: w.optional("name", w.text), Ack: w.has("seq"), Seq: w.num("seq"),
 			Confirmed: w.flag("confirmed"), TLVs: w.optional("tlvs", w.hex), Payload: w.hex("payload"),
 		}
 	case "MESSAGE":
@@ -378,15 +379,15 @@ func build(t testing.TB, name string, m map[string]any) frame {
 			}
 		}
 		return wire.Message{
-			Topic: w.id("id"), Name: w.optional("name", w.text), Origin: w.u32("origin"), Form: form,
+			Topic: w.id(), Name: w.optional("name", w.text), Origin: w.u32("origin"), Form: form,
 			Offset: w.num("offset"), TLVs: w.hex("tlvs"), Payload: w.hex("payload"),
 		}
 	case "GAP":
-		return wire.Gap{Topic: w.id("id"), Origin: w.u32("origin"), Reason: wire.Reason(w.u8("reason")), Count: w.num("count")}
+		return wire.Gap{Topic: w.id(), Origin: w.u32("origin"), Reason: wire.Reason(w.u8("reason")), Count: w.num("count")}
 	case "STREAM":
-		return wire.Stream{Topic: w.id("id"), Origin: w.u32("origin"), Flags: w.u8("flags"), Life: w.life("life"), Next: w.num("next")}
+		return wire.Stream{Topic: w.id(), Origin: w.u32("origin"), Flags: w.u8("flags"), Life: w.life("life"), Next: w.num("next")}
 	case "END":
-		return wire.End{Topic: w.id("id"), Origin: w.u32("origin"), How: wire.How(w.u8("how"))}
+		return wire.End{Topic: w.id(), Origin: w.u32("origin"), How: wire.How(w.u8("how"))}
 	case "LIVE":
 		return wire.Live{Sub: w.u32("sub")}
 	}
