@@ -120,10 +120,10 @@ func TestEachSourceWinsOverTheOnesBelowIt(t *testing.T) {
 }
 
 func TestOriginSaysWhere(t *testing.T) {
-	file := writeFile(t, "# first line\nlimits:\n  topics: 7\n")
+	file := writeFile(t, "# first line\nlimits:\n  subscriptions: 7\n")
 	got, err := shown(t, map[string]string{"BELLWIRE_LOOPS": "2", "BELLWIRE_CONFIG": file}, "--name=x")
 	require.NoError(t, err)
-	require.Equal(t, "file "+file+":3", got.origin("limits.topics").String())
+	require.Equal(t, "file "+file+":3", got.origin("limits.subscriptions").String())
 	require.Equal(t, "environment BELLWIRE_LOOPS", got.origin("loops").String())
 	require.Equal(t, "flag --name", got.origin("name").String())
 	require.Equal(t, "default", got.origin("drain.spread").String())
@@ -154,8 +154,10 @@ func TestDefaultsAreTheContract(t *testing.T) {
 		Listen: "127.0.0.1:7311", Admin: "127.0.0.1:7312", Broadcast: []string{"broadcast/#"},
 		Log: LogSettings{Format: logAuto},
 		Limits: LimitSettings{
-			Frame: 64 << 10, Subscriptions: 256, Topics: 1_000_000,
-			PendingBytes: 256 << 10, PendingAge: 10 * time.Second, PublishCredit: 64 << 10, PublishPool: 32 << 20,
+			Frame: 64 << 10, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000,
+			PendingBytes: 256 << 10, PendingAge: 10 * time.Second,
+			StuckAfter: 5 * time.Second, SendBuffer: 64 << 10, UserTimeout: 30 * time.Second,
+			PublishCredit: 128 << 10, PublishPool: 32 << 20,
 			AuthenticateWithin: 5 * time.Second, ConnectRate: RateAuto, PublishRate: RateAuto,
 			Keepalive: KeepaliveSettings{Min: 30 * time.Second, Default: 10 * time.Minute, Max: time.Hour},
 			Replay:    ReplaySettings{Messages: 256, Bytes: 256 << 10, Age: 2 * time.Minute, Total: 64 << 20},
@@ -204,17 +206,24 @@ func TestSettingsAreHeldAgainstEachOther(t *testing.T) {
 		{"--limits-frame=3KiB", "limits.frame", "power of two"},
 		{"--limits-subscriptions=0", "limits.subscriptions", "out of range"},
 		{"--limits-topics=0", "limits.topics", "out of range"},
+		{"--limits-topics=99999", "limits.topics_per_tenant", "write 1 to 99999"},
+		{"--limits-topic-rate=0", "limits.topic_rate", "out of range"},
 		{"--limits-pending-bytes=63KiB", "limits.pending_bytes", "at least limits.frame, 64KiB"},
 		{"--limits-pending-age=0", "limits.pending_age", "too short"},
-		{"--limits-publish-credit=63KiB", "limits.publish_credit", "at least limits.frame, 64KiB"},
-		{"--limits-publish-pool=63KiB", "limits.publish_pool", "at least limits.publish_credit, 64KiB"},
+		{"--limits-stuck-after=999ms", "limits.stuck_after", "too short"},
+		{"--limits-send-buffer=4095", "limits.send_buffer", "at least 4KiB"},
+		{"--limits-user-timeout=999ms", "limits.user_timeout", "too short"},
+		{"--limits-publish-credit=127KiB", "limits.publish_credit", "at least twice limits.frame, 128KiB"},
+		{"--limits-publish-pool=127KiB", "limits.publish_pool", "at least limits.publish_credit, 128KiB"},
 		{"--limits-authenticate-within=0", "limits.authenticate_within", "too short"},
 		{"--limits-keepalive-min=500ms", "limits.keepalive.min", "whole seconds"},
 		{"--limits-keepalive-max=61500ms", "limits.keepalive.max", "whole seconds"},
 		{"--limits-keepalive-min=11m", "limits.keepalive.default", "11m to 1h"},
 		{"--limits-keepalive-max=9m", "limits.keepalive.default", "30s to 9m"},
-		{"--limits-replay-messages=-1", "limits.replay.messages", "out of range"},
-		{"--limits-replay-age=-1s", "limits.replay.age", "too short"},
+		{"--limits-keepalive-max=13h", "limits.keepalive.max", "at most 12h"},
+		{"--limits-replay-messages=0", "limits.replay.messages", "out of range"},
+		{"--limits-replay-bytes=0", "limits.replay.bytes", "at least 1"},
+		{"--limits-replay-age=999ms", "limits.replay.age", "too short"},
 		{"--limits-replay-total=1KiB", "limits.replay.total", "at least limits.replay.bytes, 256KiB"},
 		{"--drain-spread=-1s", "drain.spread", "too short"},
 		{"--drain-within=-1s", "drain.within", "too short"},
@@ -242,23 +251,23 @@ func TestAddressesThatAreFine(t *testing.T) {
 }
 
 func TestReloadReadsTheFileAgain(t *testing.T) {
-	file := writeFile(t, "limits: {topics: 7}\nlog: {level: debug}\n")
+	file := writeFile(t, "limits: {pending_age: 7s}\nlog: {level: debug}\n")
 	before, err := shown(t, map[string]string{"BELLWIRE_LOOPS": "2"}, "--config", file, "--limits-subscriptions=9")
 	require.NoError(t, err)
 
-	require.NoError(t, os.WriteFile(file, []byte("limits: {topics: 8, subscriptions: 10}\nloops: 5\nname: new\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("limits: {pending_age: 8s, subscriptions: 10, frame: 32KiB}\nloops: 5\nname: new\n"), 0o600))
 	after, err := before.reload()
 	require.NoError(t, err)
-	require.Equal(t, 7, before.Limits.Topics, "the old settings stay as they are")
-	require.Equal(t, 8, after.Limits.Topics)
+	require.Equal(t, 7*time.Second, before.Limits.PendingAge, "the old settings stay as they are")
+	require.Equal(t, 8*time.Second, after.Limits.PendingAge)
 	require.Equal(t, 9, after.Limits.Subscriptions, "a flag wins over the file also at a reload")
 	require.Equal(t, 2, after.Loops, "so does the environment")
 	live, restart := before.changes(after)
-	require.Equal(t, []string{"log.level", "limits.topics"}, live)
-	require.Equal(t, []string{"name"}, restart)
+	require.Equal(t, []string{"log.level", "limits.pending_age"}, live)
+	require.Equal(t, []string{"name", "limits.frame"}, restart, "a gateway sizes its memory by the frame")
 
-	require.NoError(t, os.WriteFile(file, []byte("limits: {topics: many}\n"), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte("limits: {subscriptions: many}\n"), 0o600))
 	_, err = after.reload()
-	require.ErrorContains(t, err, "limits.topics")
-	require.Equal(t, 8, after.Limits.Topics)
+	require.ErrorContains(t, err, "limits.subscriptions")
+	require.Equal(t, 8*time.Second, after.Limits.PendingAge)
 }

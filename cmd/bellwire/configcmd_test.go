@@ -54,17 +54,17 @@ func TestSampleInDistIsWhatInitPrints(t *testing.T) {
 }
 
 func TestConfigCheck(t *testing.T) {
-	good := writeFile(t, "limits: {topics: 7}\n")
+	good := writeFile(t, "limits: {subscriptions: 7}\n")
 	code, stdout, stderr := ran(map[string]string{"BELLWIRE_LOOPS": "nonsense"}, "config", "check", good)
 	require.Equal(t, exitDone, code, "only the file is judged: %s", stderr)
 	require.Equal(t, fmt.Sprintf("%s: good, 1 of %d settings\n", good, len(settingTable)), stdout)
 
-	wrong := writeFile(t, "lisen: x\nlimits:\n  topics: many\n")
+	wrong := writeFile(t, "lisen: x\nlimits:\n  subscriptions: many\n")
 	code, stdout, stderr = ran(nil, "config", "check", wrong)
 	require.Equal(t, exitFailed, code)
 	require.Empty(t, stdout)
 	require.Equal(t, "bellwire: "+wrong+":1:1: lisen: no such setting: is listen meant?\n"+
-		wrong+":3:11: limits.topics: is text (\"many\"), not a whole number such as 1000000\n", stderr)
+		wrong+":3:18: limits.subscriptions: is text (\"many\"), not a whole number such as 64\n", stderr)
 
 	contradicting := writeFile(t, "limits:\n  keepalive: {min: 1h}\n")
 	code, _, stderr = ran(nil, "config", "check", contradicting)
@@ -73,7 +73,7 @@ func TestConfigCheck(t *testing.T) {
 }
 
 func TestConfigShowTable(t *testing.T) {
-	file := writeFile(t, "limits: {topics: 7}\n")
+	file := writeFile(t, "limits: {subscriptions: 7}\n")
 	code, stdout, stderr := ran(map[string]string{"BELLWIRE_LOOPS": "2"}, "config", "show", "--config", file, "--name=edge-1")
 	require.Equal(t, exitDone, code, stderr)
 	lines := strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
@@ -86,7 +86,7 @@ func TestConfigShowTable(t *testing.T) {
 	}
 	require.Equal(t, []string{"edge-1", "flag --name"}, cells["name"])
 	require.Equal(t, []string{"2", "environment BELLWIRE_LOOPS"}, cells["loops"])
-	require.Equal(t, []string{"7", "file " + file + ":1"}, cells["limits.topics"])
+	require.Equal(t, []string{"7", "file " + file + ":1"}, cells["limits.subscriptions"])
 	require.Equal(t, []string{"64KiB", "default"}, cells["limits.frame"])
 }
 
