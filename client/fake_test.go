@@ -38,6 +38,12 @@ func (f *fleet) dialed() []string {
 	return slices.Clone(f.dials)
 }
 
+func (f *fleet) gateway(addr string) *gateway {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.at[addr]
+}
+
 func (f *fleet) put(addr string, g *gateway) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -163,16 +169,16 @@ func (p *peer) pass(b []byte) bool {
 		return err == nil
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.atSent == c.sent {
-		c.sent++
+	stop := c.atSent == c.sent
+	c.sent++
+	c.mu.Unlock()
+	if stop {
 		if c.inside {
 			_, _ = p.nc.Write(b[:len(b)/2])
 		}
 		c.do()
 		return false
 	}
-	c.sent++
 	_, err := p.nc.Write(b)
 	return err == nil
 }
@@ -197,11 +203,9 @@ func (p *peer) read() {
 				c.mu.Lock()
 				stop := c.atRead == c.read
 				c.read++
-				if stop {
-					c.do()
-				}
 				c.mu.Unlock()
 				if stop {
+					c.do()
 					return
 				}
 			}

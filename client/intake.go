@@ -17,7 +17,8 @@ type intake struct {
 
 	// Over all connections.
 	had *positions
-	// answered: the gateway has agreed once, so the application counts on it.
+	// answered: the gateway has agreed and told the place where it begins, so the
+	// application counts on what follows.
 	answered bool
 	// resumes: it begins in the middle, so what it cannot resume may be missing.
 	resumes bool
@@ -188,7 +189,9 @@ func (in *intake) settle(out *outlet, t *topic, r *replay) {
 			continue
 		}
 		if !l.lost { // else it was told when it was lost
-			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
+			if r.renewed {
+				out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
+			}
 			in.end(out, t.name, l.Life, how)
 		}
 		in.had.drop(t.name, l.Life)

@@ -122,6 +122,9 @@ func (s *session) ask(l *link) {
 	}
 	s.links[l.number] = l
 	s.pending = f.Append(s.pending)
+	if exact && !l.in.answered && f.Track {
+		s.pending = wire.AppendPing(s.pending, nil)
+	}
 }
 
 // again repeats the SUBSCRIBE of a link that was told to come later.
@@ -184,12 +187,28 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 	if l.leaving {
 		return nil
 	}
-	if !l.helper {
-		l.in.answered, l.in.resumes = true, true
-		l.in.answers(nil)
+	if !l.helper && (l.in.wildcard || l.in.opts.untracked) {
+		s.placed(l.in) // any other is told its place by STREAM, or by no STREAM before PONG
 	}
 	s.releaseHelpers(l.in)
 	return nil
+}
+
+// placed tells the caller of Subscribe that nothing is missed from here on.
+func (s *session) placed(in *intake) {
+	if !in.answered {
+		in.answered, in.resumes = true, true
+		in.answers(nil)
+	}
+}
+
+// onPong answers those whose topics the gateway does not count.
+func (s *session) onPong() {
+	for _, l := range s.byNumber() {
+		if l.agreed && !l.leaving && !l.helper {
+			s.placed(l.in)
+		}
+	}
 }
 
 // answers tells the caller of Subscribe, once.

@@ -140,6 +140,7 @@ func (s *session) handle(t wire.Type, body []byte) error {
 		s.pending = wire.AppendPong(s.pending, body)
 		return nil
 	case wire.TypePong:
+		s.onPong()
 		return wire.CheckPing(t, body)
 	case wire.TypeAuth:
 		_, err := wire.ParseAuth(body) // seconds left: the token is the application's business

@@ -177,6 +177,9 @@ func (s *session) onStream(f wire.Stream) error {
 	}
 	for _, in := range t.intakes {
 		in.stream(&s.out, t, o, renewed)
+		if !in.wildcard {
+			s.placed(in)
+		}
 	}
 	return nil
 }
@@ -267,8 +270,9 @@ func (s *session) onGap(f wire.Gap) error {
 
 // everyone tells a gap that concerns no single topic.
 func (s *session) everyone(g Gap, wildcardsOnly bool) {
+	some := slices.ContainsFunc(s.intakes, func(in *intake) bool { return in.wildcard })
 	for _, in := range s.intakes {
-		if in.wildcard || !wildcardsOnly {
+		if in.wildcard || !wildcardsOnly || !some {
 			in.uncounted(&s.out, g)
 		}
 	}
