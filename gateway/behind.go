@@ -35,9 +35,13 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		return // the ring has it, or it came before the subscription's start
 	}
 	d := delivery{l: l, n: n, sl: sl, s: s, sub: sub, topic: r.topic, id: id, track: sub.track && !named}
+	var own uint64
+	if sub.noEcho {
+		own = s.tag()
+	}
 	for i := r.skip; i < len(r.entries); i++ {
 		e := &r.entries[i]
-		if sub.noEcho && e.from == s.tag {
+		if sub.noEcho && e.from == own {
 			if d.track {
 				d.gap(wire.ReasonOwn)
 			}

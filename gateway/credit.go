@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // pool is the publish credit of a gateway: the bytes of messages that may be on
@@ -96,13 +98,26 @@ func (g *Gateway) settle(c *charge, l *loop) {
 // CREDIT is rare and a publisher never stalls.
 func (l *loop) creditBack(c *charge) {
 	s := l.slots.get(c.owner)
-	if s == nil {
+	if s == nil || s.pub == nil {
 		return
 	}
-	s.owed += uint32(c.bytes)
-	if int(s.owed) >= s.window/2 {
-		s.credit += int64(s.owed)
-		l.sayCredit(s, uint64(s.owed))
-		s.owed = 0
+	s.pub.owed += int(c.bytes)
+	if l.creditDue(s) {
+		l.sayCredit(s)
+		if !l.run.walking {
+			l.flush(l.slots.at(s.n))
+		}
 	}
+}
+
+// creditDue reports that half of the window has come back.
+func (l *loop) creditDue(s *session) bool {
+	return s.pub.owed >= l.g.limits.Load().PublishCredit/2
+}
+
+// sayCredit gives the device what has come back.
+func (l *loop) sayCredit(s *session) {
+	s.pub.credit += s.pub.owed
+	l.say(s, wire.Credit{Bytes: uint64(s.pub.owed)}.Append(nil))
+	s.pub.owed = 0
 }

@@ -19,18 +19,21 @@ func descriptorLimit() (int, error) {
 }
 
 // wakePair is how a loop wakes itself up after other events: near is given to
-// gnet, a byte written to far comes out of it.
-func wakePair() (near net.Conn, far *os.File, err error) {
+// gnet, a byte sent to the descriptor far comes out of it.
+func wakePair() (near net.Conn, far int32, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("socket pair: %w", err)
+		return nil, 0, fmt.Errorf("socket pair: %w", err)
 	}
 	f := os.NewFile(uintptr(fds[0]), "loop")
 	defer f.Close()
-	far = os.NewFile(uintptr(fds[1]), "wake")
 	if near, err = net.FileConn(f); err != nil {
-		_ = far.Close()
-		return nil, nil, fmt.Errorf("socket pair: %w", err)
+		closeDescriptor(int32(fds[1]))
+		return nil, 0, fmt.Errorf("socket pair: %w", err)
 	}
-	return near, far, nil
+	return near, int32(fds[1]), nil
 }
+
+// closeDescriptor closes a descriptor of our own; there is nothing to do about
+// an error.
+func closeDescriptor(fd int32) { _ = unix.Close(int(fd)) }

@@ -5,7 +5,6 @@ package gateway
 import (
 	"errors"
 	"net"
-	"os"
 )
 
 // errNotLinux: the gateway is built on epoll, client and tools are not.
@@ -13,4 +12,6 @@ var errNotLinux = errors.New("the gateway runs on Linux only")
 
 func descriptorLimit() (int, error) { return 0, errNotLinux }
 
-func wakePair() (net.Conn, *os.File, error) { return nil, nil, errNotLinux }
+func wakePair() (net.Conn, int32, error) { return nil, 0, errNotLinux }
+
+func closeDescriptor(int32) {}

@@ -22,8 +22,8 @@ func (l *loop) traffic(s *session) {
 	}
 	l.slots.at(s.n).seen = l.g.now.Load()
 	raw := len(b)
-	if s.tr != nil {
-		if b, err = s.tr.open(b); err != nil {
+	if s.secure != nil {
+		if b, err = s.secure.open(b); err != nil {
 			l.drop(s)
 			return
 		}
@@ -44,16 +44,12 @@ func (l *loop) traffic(s *session) {
 // is kept by the session, because gnet's buffer holds the sealed bytes.
 func (l *loop) takePlain(s *session, b []byte, raw int) {
 	_, _ = s.conn.Discard(raw)
-	out := s.plain
-	out = append(out, b...)
-	used := l.consume(s, out)
+	plain := append(s.secure.plain, b...)
+	used := l.consume(s, plain)
 	if s.closed {
 		return
 	}
-	s.plain = append(s.plain[:0], out[used:]...)
-	if len(s.plain) == 0 {
-		s.plain = nil
-	}
+	s.secure.plain = append([]byte(nil), plain[used:]...)
 	l.sayAck(s)
 	l.flushOne(s)
 }
@@ -293,10 +289,7 @@ func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 	if h.Keepalive != 0 {
 		keepalive = min(max(h.Keepalive, seconds(lim.KeepaliveMin)), seconds(lim.KeepaliveMax))
 	}
-	s.tenant, s.device, s.tag, s.incarnation = ten, id.Device, g.identities.tag(id), h.Incarnation
-	s.window = lim.PublishCredit
-	s.credit = int64(s.window)
-	s.tokens, s.tokensAt = float32(lim.PublishRate), g.now.Load()
+	s.tenant, s.device = ten, id.Device
 	s.stage = stageOpen
 	sl := l.slots.at(s.n)
 	if h.Names == 0 {
@@ -307,12 +300,12 @@ func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 		l.wheel.set(s.n, g.now.Load()+s.silence)
 	}
 	l.counters.sessions.Add(1)
-	if old, had := g.identities.claim(s.tag, s.handle()); had {
+	if old, had := g.identities.claim(s.tag(), s.handle()); had {
 		g.closeHandle(old, wire.CodeReplaced)
 	}
 	l.say(s, wire.Welcome{
 		Version: wire.Version, Recv: logOf(lim.Frame), Flags: wire.WelcomeResumes, Keepalive: keepalive,
-		Credit: uint64(s.window), MaxSubs: uint32(lim.Subscriptions), Life: g.life,
+		Credit: uint64(lim.PublishCredit), MaxSubs: uint32(lim.Subscriptions), Life: g.life,
 	}.Append(nil))
 	if l.departed {
 		l.say(s, g.goaway())

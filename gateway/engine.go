@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"time"
 
 	"github.com/panjf2000/gnet/v2"
@@ -25,7 +24,7 @@ var _ gnet.EventHandler = (*engine)(nil)
 const tickEvery = 10 * time.Millisecond
 
 // wakeEnd is the context of a loop's own end of its socket pair.
-type wakeEnd struct{ far *os.File }
+type wakeEnd struct{ far int32 }
 
 // OnBoot keeps the engine, to stop it.
 func (e *engine) OnBoot(eng gnet.Engine) gnet.Action {

@@ -85,11 +85,15 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	lim := cfg.Limits
+	room, err := connectionCap(0, limit)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
 	if lim.Connections, err = connectionCap(lim.Connections, limit); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	g := &Gateway{
-		cfg: cfg, log: cfg.Logger, addr: addr, cap: lim.Connections, life: wire.Life(rand.Uint64() << 24),
+		cfg: cfg, log: cfg.Logger, addr: addr, cap: room, life: wire.Life(rand.Uint64() << 24),
 		ready: make(chan struct{}), done: make(chan struct{}),
 		identities: newIdentities(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
@@ -233,8 +237,8 @@ func (g *Gateway) release() {
 		for _, e := range l.mail.close() {
 			g.settle(e.charge, nil)
 		}
-		if l.far != nil {
-			_ = l.far.Close()
+		if l.far != 0 {
+			closeDescriptor(l.far)
 		}
 	}
 }
@@ -263,7 +267,7 @@ func (g *Gateway) loopOf(ev gnet.EventLoop) *loop {
 func (g *Gateway) Reload(lim Limits) error {
 	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
 	old := g.limits.Load()
-	if lim.Connections == 0 {
+	if lim.Connections == 0 || lim.Connections > g.cap {
 		lim.Connections = g.cap
 	}
 	lim = lim.fixedFrom(*old)

@@ -9,19 +9,19 @@ import (
 
 // identities knows the one session of each device that is connected here: a
 // newer connection takes over. Keys are 64-bit hashes under a seed of this
-// process, which costs a third of the names and cannot be aimed at.
+// process, which cost a third of the names and cannot be aimed at.
 type identities struct {
 	seed   maphash.Seed
 	shards [64]struct {
 		mu sync.Mutex
-		by map[uint64]handle
+		by map[uint64]uint64 // tag → packed handle
 	}
 }
 
 func newIdentities() *identities {
 	d := &identities{seed: maphash.MakeSeed()}
 	for i := range d.shards {
-		d.shards[i].by = map[uint64]handle{}
+		d.shards[i].by = map[uint64]uint64{}
 	}
 	return d
 }
@@ -41,9 +41,9 @@ func (d *identities) claim(tag uint64, h handle) (old handle, had bool) {
 	s := &d.shards[tag>>58]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	old, had = s.by[tag]
-	s.by[tag] = h
-	return old, had
+	p, had := s.by[tag]
+	s.by[tag] = h.packed()
+	return unpack(p), had
 }
 
 // release forgets h if it is still the session of the identity.
@@ -51,7 +51,7 @@ func (d *identities) release(tag uint64, h handle) {
 	s := &d.shards[tag>>58]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.by[tag] == h {
+	if p, ok := s.by[tag]; ok && p == h.packed() {
 		delete(s.by, tag)
 	}
 }
@@ -61,6 +61,6 @@ func (d *identities) find(id wire.Identity) (handle, bool) {
 	s := &d.shards[tag>>58]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h, ok := s.by[tag]
-	return h, ok
+	p, ok := s.by[tag]
+	return unpack(p), ok
 }

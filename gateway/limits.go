@@ -39,7 +39,7 @@ type Limits struct {
 	// Default 5 s: it can come back and resume, its buffers are given free.
 	StuckAfter time.Duration
 	// PublishCredit is the bytes of PUBLISH frames that one device may have
-	// under way. Default 16 KiB, raised to twice Frame if that is larger.
+	// under way; fixed. Default 16 KiB, raised to twice Frame if that is larger.
 	PublishCredit int
 	// CreditPool is the bytes of messages under way in the whole gateway;
 	// fixed. Default 32 MiB: this bounds all mailboxes together. One tenant
@@ -192,8 +192,8 @@ func (l Limits) validate() error {
 
 // fixedFrom keeps the fixed fields of an earlier Limits.
 func (l Limits) fixedFrom(old Limits) Limits {
-	l.Connections = min(l.Connections, old.Connections)
 	l.Frame, l.Topics, l.TopicsPerTenant = old.Frame, old.Topics, old.TopicsPerTenant
+	l.PublishCredit = old.PublishCredit
 	l.CreditPool, l.SendBuffer, l.RingTotal = old.CreditPool, old.SendBuffer, old.RingTotal
 	l.RingMessages, l.RingBytes, l.RingAge = old.RingMessages, old.RingBytes, old.RingAge
 	return l

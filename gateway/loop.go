@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +30,7 @@ type loop struct {
 
 	// Owned by the loop.
 	ev    gnet.EventLoop
-	far   *os.File // the far end of the socket pair: a byte written to it has drain called
+	far   int32 // the far end of the socket pair, 0: none yet; a byte sent to it has drain called
 	slots slots
 	wheel wheel
 
@@ -73,7 +72,7 @@ func (l *loop) execute(t gnet.Runnable) {
 }
 
 // adopt takes the far end of the loop's socket pair.
-func (l *loop) adopt(far *os.File) {
+func (l *loop) adopt(far int32) {
 	l.far = far
 	l.drain() // what was posted before the loop could be woken
 }
@@ -81,8 +80,8 @@ func (l *loop) adopt(far *os.File) {
 // wake has drain called again after the sockets had their turn.
 func (l *loop) wake() {
 	l.busy.Store(true) // should the byte not go out, the next tick does it
-	if l.far != nil {
-		_, _ = l.far.Write(wakeByte)
+	if l.far != 0 {
+		_, _ = l.send(l.far, wakeByte)
 	}
 }
 
@@ -120,7 +119,7 @@ func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
 	s := &session{loop: l, conn: c, n: n, gen: sl.gen}
 	sl.fd, sl.sess, sl.flags, sl.recv = int32(fd), s, flagOpen, wire.MinFrameLog
 	if g.cfg.newTransport != nil {
-		s.tr = g.cfg.newTransport()
+		s.secure = &secured{transport: g.cfg.newTransport()}
 		sl.flags |= flagSealed
 	}
 	sl.seen = g.now.Load()
@@ -147,7 +146,7 @@ func (l *loop) lost(s *session) {
 	s.subs, s.out = nil, nil
 	l.wheel.unset(s.n)
 	if s.tenant != nil {
-		l.g.identities.release(s.tag, s.handle())
+		l.g.identities.release(s.tag(), s.handle())
 		l.counters.sessions.Add(-1)
 	}
 	l.slots.release(s.n)

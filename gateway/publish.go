@@ -14,19 +14,26 @@ import (
 // publish is the origin's part of a broadcast's trip: credit, permission, class,
 // then stamp and post [W-5.1].
 func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
-	if s.credit -= int64(frameLen); s.credit < 0 {
+	if s.pub == nil {
+		lim := l.g.limits.Load()
+		s.pub = &publishing{
+			tag: s.tag(), credit: lim.PublishCredit,
+			tokens: float32(lim.PublishRate), tokensAt: l.g.now.Load(),
+		}
+	}
+	if s.pub.credit -= frameLen; s.pub.credit < 0 {
 		return &wire.Error{Code: wire.CodeOverCredit, Type: p.Type(), Field: "more than the credit given"}
 	}
 	c := &charge{tenant: s.tenant, owner: s.handle(), device: true, bytes: int64(frameLen)}
 	code := l.publishCharged(s, p, c)
 	if code != wire.CodeOK {
 		l.refusePublish(s, p, code)
-		s.owed += uint32(frameLen) // nothing of it is under way
+		s.pub.owed += frameLen // nothing of it is under way
 		return nil
 	}
 	l.counters.published.Add(1)
 	if p.Ack {
-		s.acked = p.Seq
+		s.pub.acked = p.Seq
 	}
 	return nil
 }
@@ -37,7 +44,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) wire.Code {
 	switch {
 	case p.Confirmed:
 		return wire.CodeNotSupported
-	case !s.publishToken(g.limits.Load().PublishRate, g.now.Load()):
+	case !s.pub.token(g.limits.Load().PublishRate, g.now.Load()):
 		return wire.CodePublishRate
 	}
 	t, name, code := g.find(s.tenant, p)
@@ -59,7 +66,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) wire.Code {
 	if !g.credit.take(s.tenant, c.bytes) {
 		return wire.CodeOverload
 	}
-	g.stamp(t, p.Payload, s.tag, c, l)
+	g.stamp(t, p.Payload, s.pub.tag, c, l)
 	return wire.CodeOK
 }
 
@@ -133,41 +140,34 @@ func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {
 	l.say(s, wire.Refusal{Code: code, Type: p.Type()}.Append(nil))
 }
 
-// publishToken takes one publish from the device's rate, which refills by the
-// second.
-func (s *session) publishToken(rate int, now uint32) bool {
+// token takes one publish from the device's rate, which refills by the second.
+func (p *publishing) token(rate int, now uint32) bool {
 	if rate < 0 {
 		return true
 	}
-	if dt := now - s.tokensAt; dt > 0 {
-		s.tokens = min(float32(rate), s.tokens+float32(dt)*float32(rate))
-		s.tokensAt = now
+	if dt := now - p.tokensAt; dt > 0 {
+		p.tokens = min(float32(rate), p.tokens+float32(dt)*float32(rate))
+		p.tokensAt = now
 	}
-	if s.tokens < 1 {
+	if p.tokens < 1 {
 		return false
 	}
-	s.tokens--
+	p.tokens--
 	return true
 }
 
 // sayAck acknowledges what was accepted since the last time, and gives back
 // credit that no mailbox holds.
 func (l *loop) sayAck(s *session) {
-	if s.acked != 0 {
-		l.say(s, wire.Ack{Seq: s.acked}.Append(nil))
-		s.acked = 0
+	if s.pub == nil {
+		return
 	}
-	if int(s.owed) >= s.window/2 {
-		s.credit += int64(s.owed)
-		l.sayCredit(s, uint64(s.owed))
-		s.owed = 0
+	if s.pub.acked != 0 {
+		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(nil))
+		s.pub.acked = 0
 	}
-}
-
-func (l *loop) sayCredit(s *session, n uint64) {
-	l.say(s, wire.Credit{Bytes: n}.Append(nil))
-	if !l.run.walking {
-		l.flush(l.slots.at(s.n))
+	if l.creditDue(s) {
+		l.sayCredit(s)
 	}
 }
 

@@ -148,7 +148,7 @@ func (l *loop) read(s *session, sl *slot, r *replay, b []byte) []byte {
 
 // replayed appends one entry of a ring, encoded anew: its numbers may have died.
 func (l *loop) replayed(b []byte, s *session, sl *slot, sub *subscription, id wire.TopicID, e fanout.Entry) []byte {
-	if sub.noEcho && e.From == s.tag {
+	if sub.noEcho && e.From == s.tag() {
 		if sub.track {
 			l.counters.gap(wire.ReasonOwn, 1)
 			b = wire.Gap{Topic: id, Origin: ownOrigin, Reason: wire.ReasonOwn, Count: 1}.Append(b)

@@ -15,7 +15,7 @@ func (l *loop) write(s *slot, b []byte) {
 		return
 	}
 	if s.flags&flagSealed != 0 {
-		l.sealed = s.sess.tr.seal(l.sealed[:0], b)
+		l.sealed = s.sess.secure.seal(l.sealed[:0], b)
 		b = l.sealed
 	}
 	l.counters.sends.Add(1)

@@ -17,28 +17,34 @@ type session struct {
 	gen  uint32
 
 	// Static after it is proven.
-	tenant      *tenant
-	device      string
-	tag         uint64
-	incarnation uint32
-	silence     uint32 // seconds without a byte after which it is closed
+	tenant  *tenant
+	device  string
+	silence uint32 // seconds without a byte after which it is closed
 
 	stage  stage
 	closed bool
 
-	// Publishing.
+	subs   []subscription
+	pub    *publishing // nil until it publishes
+	out    *outbound   // nil while it keeps up and replays nothing
+	secure *secured    // nil: plain
+}
+
+// publishing is what a session holds that has published something.
+type publishing struct {
+	tag      uint64 // of its identity
 	acked    uint64 // highest accepted sequence that was not acknowledged yet, 0: none
-	credit   int64  // bytes that it may still publish
-	window   int
-	owed     uint32 // bytes that came back and were not told yet
+	credit   int    // bytes that it may still publish
+	owed     int    // bytes that came back and were not told yet
 	tokens   float32
 	tokensAt uint32
+}
 
-	subs []subscription
-	out  *outbound // nil while it keeps up and replays nothing
-
-	tr    transport // nil: plain
-	plain []byte    // opened by tr, not a whole frame yet
+// secured is the transport of a session, and what it has opened that is not a
+// whole frame yet.
+type secured struct {
+	transport
+	plain []byte
 }
 
 // subscription is one filter of a session.
@@ -53,6 +59,9 @@ type subscription struct {
 }
 
 func (s *session) handle() handle { return handle{uint32(s.loop.n), s.n, s.gen} }
+
+// tag is the identity as streams remember publishers.
+func (s *session) tag() uint64 { return s.loop.g.identities.tag(s.identity()) }
 
 func (s *session) identity() wire.Identity {
 	return wire.Identity{Tenant: s.tenant.name, Device: s.device}

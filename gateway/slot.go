@@ -70,7 +70,7 @@ func (t *slots) alloc() (fanout.Sub, *slot) {
 	t.free = t.free[:len(t.free)-1]
 	t.open++
 	s := t.at(n)
-	*s = slot{gen: s.gen + 1}
+	*s = slot{gen: (s.gen + 1) & genMask}
 	return n, s
 }
 
