@@ -446,9 +446,8 @@ class Tracker:
     def _gap(self, f):
         s = self.bound.get((f["id"], f["origin"]))
         if s is None or s.sparse:
-            if f["reason"] != 3:                            # id 0 tells no number of any stream: unknown
-                yield self._missing(self.topics.get(f["id"], ""), s.life if s else "", f["count"] if f["id"] else 0,
-                                    f["reason"])
+            if f["reason"] != 3:
+                yield self._missing(self.topics.get(f["id"], ""), s.life if s else "", f["count"], f["reason"])
         elif f["count"] == 0:
             s.next = None
             yield self._missing(s.topic, s.life, 0, f["reason"])

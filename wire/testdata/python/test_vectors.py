@@ -78,7 +78,7 @@ class Codec(unittest.TestCase):
         self.assertEqual(f"{caught.exception.code:02x}", v["code"])
 
     @each("frames")
-    def test_every_cut_frame_is_refused_or_another(self, v):       # a shorter body never reads past its end
+    def test_every_cut_frame_is_refused_or_another(self, v):    # a shorter body never reads past its end
         (type_, body), = frames(bytes.fromhex(v["hex"]))[0]
         for n in range(len(body)):
             try:
@@ -112,11 +112,11 @@ class Codec(unittest.TestCase):
     def test_matches(self, v):
         self.assertEqual(bw.matches(v["filter"], v["topic"]), v["match"])
 
-    def test_codes(self):
+    @each("codes")
+    def test_codes(self, v):
         ranges = ["fine", "at once", "later", "elsewhere", "never with this identity", "never with this software",
                   "not this request", "the customer's own"]
-        for v in self.each("codes"):
-            self.assertEqual(ranges[int(v["code"], 16) >> 5], v["range"])
+        self.assertEqual(ranges[int(v["code"], 16) >> 5], v["range"])
 
     @each("counting")
     def test_counting(self, v):
