@@ -71,15 +71,6 @@ func connect(ctx context.Context, remote netip.AddrPort, topic string, n, payloa
 	return d, nil
 }
 
-// pattern is a payload whose bytes differ, so that a shifted one is noticed.
-func pattern(n int) []byte {
-	p := make([]byte, n)
-	for i := range p {
-		p[i] = byte(i*7 + i/251)
-	}
-	return p
-}
-
 // connectAll keeps a fixed number of handshakes under way. The publisher is the
 // last, when all others are subscribed, so the credit of its WELCOME is the one
 // that is remembered.

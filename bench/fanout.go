@@ -43,7 +43,9 @@ type FanoutConfig struct {
 	Topic string
 	// CC compiles the floor. Default cc.
 	CC string
-	// FloorOptions set the floor's socket options, as floor/floor.c says.
+	// FloorOptions set the floor's socket options, as floor/floor.c says. Default
+	// those that the gateway sets unless told otherwise: sndbuf=65536,
+	// usertimeout=30000 and keepalive=600.
 	FloorOptions []string
 }
 
@@ -61,6 +63,9 @@ func (c FanoutConfig) withDefaults() (FanoutConfig, error) {
 	}
 	if len(c.Floors) == 0 {
 		c.Floors = []string{"single", "joined"}
+	}
+	if c.FloorOptions == nil {
+		c.FloorOptions = []string{"sndbuf=65536", "usertimeout=30000", "keepalive=600"}
 	}
 	systems := len(c.Floors) + min(1, len(c.Server))
 	switch {
@@ -195,9 +200,7 @@ func (c FanoutConfig) describe(r *Result) {
 	}
 	r.set("CPU of each server", server)
 	r.set("CPU of the load", load)
-	if len(c.FloorOptions) > 0 {
-		r.set("floor's socket options", strings.Join(c.FloorOptions, " "))
-	}
+	r.set("floor's socket options", strings.Join(c.FloorOptions, " "))
 }
 
 // takeTurns measures all systems with one window, one after the other, there and

@@ -35,6 +35,15 @@ type tally struct {
 	answers   []byte // what the device whose bytes were fed must send
 }
 
+// pattern is a payload whose bytes differ, so that a shifted one is noticed.
+func pattern(n int) []byte {
+	p := make([]byte, n)
+	for i := range p {
+		p[i] = byte(i*7 + i/251)
+	}
+	return p
+}
+
 // feed takes bytes of the device's stream. An error fails the run.
 func (r *receiver) feed(b []byte, t *tally) error {
 	if len(r.partial) > 0 {

@@ -153,24 +153,28 @@ func answers(runs []run, micro []goFile) (map[string]answer, error) {
 }
 
 // measuredBy is the figure that Go benchmarks give for the target.
-func (t target) measuredBy(m GoBenchmarks) (Figure, bool) {
-	if t.benchmark == "" {
-		return Figure{}, false
-	}
-	samples := m.samples(t.benchmark, t.unit)
-	f := Figure{Unit: strings.TrimSuffix(t.unit, "/op")}
-	if t.over != "" {
-		over := m.samples(t.over, t.unit)
-		f.Unit = "×"
-		if len(over) != len(samples) {
-			return f, false
+func (t target) measuredBy(m GoBenchmarks) (worst Figure, ok bool) {
+	for _, name := range m.names() {
+		if !t.names(name) {
+			continue
 		}
-		for i := range samples {
-			samples[i] /= over[i]
+		samples := m.samples(name, t.unit)
+		f := Figure{Unit: strings.TrimSuffix(t.unit, "/op")}
+		if t.over != "" {
+			over := m.samples(t.over, t.unit)
+			f.Unit = "×"
+			if len(over) != len(samples) {
+				continue
+			}
+			for i := range samples {
+				samples[i] /= over[i]
+			}
+		}
+		if f.summarize(samples); f.Samples > 0 && (!ok || f.Median > worst.Median) {
+			worst, ok = f, true
 		}
 	}
-	f.summarize(samples)
-	return f, len(samples) > 0
+	return worst, ok
 }
 
 func writeTargets(b *bytes.Buffer, answers map[string]answer) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -35,13 +36,13 @@ func asJSON(t *testing.T, r Result) *fstest.MapFile {
 func TestReport(t *testing.T) {
 	b, err := Report(fstest.MapFS{
 		"fanout.json": asJSON(t, sampleResult(t)),
-		"micro.txt":   {Data: []byte(strings.ReplaceAll(goOutput, "BenchmarkEncode", "Benchmark"+benchmarkOf(t, "encode")))},
+		"micro.txt":   {Data: []byte(strings.ReplaceAll(goOutput, "BenchmarkEncode", "BenchmarkMessageEncode64/plain"))},
 	})
 	require.NoError(t, err)
 	report := string(b)
 	for _, line := range []string{
 		"| ≤ 1.15 × | 1.1 × | 1.1 – 1.1 | met | [fanout](results/fanout.json) |",
-		"| encode MESSAGE, 64 B | < 20 ns | 13 ns | 12.8 – 13.2 | met | [micro](results/micro.txt) |",
+		"| < 20 ns | 13 ns | 12.8 – 13.2 | met | [micro](results/micro.txt) |",
 		"| ≤ 800 B | not measured | | | |",
 		"`bellwire bench fanout`",
 		"2026-01-02 03:04 UTC, A Processor, 2 logical cores, virtual machine, 1024 MiB, linux 6, TCP congestion control cubic, go1.",
@@ -50,12 +51,6 @@ func TestReport(t *testing.T) {
 	} {
 		require.Contains(t, report, line)
 	}
-}
-
-func benchmarkOf(t *testing.T, id string) string {
-	goal, ok := targetByID(id)
-	require.True(t, ok)
-	return strings.TrimPrefix(goal.benchmark, "wire.")
 }
 
 func TestReportRefusesWhatDoesNotHold(t *testing.T) {
@@ -75,19 +70,46 @@ func TestReportRefusesWhatDoesNotHold(t *testing.T) {
 	}
 }
 
-func TestTargetOverAnotherBenchmark(t *testing.T) {
+func TestTargetIsAnsweredByTheWorstBenchmark(t *testing.T) {
 	b := GoBenchmarks{Runs: []GoRun{
-		{Package: "p", Name: "A", Values: map[string]float64{"ns/op": 30}},
+		{Package: "p", Name: "A/x", Values: map[string]float64{"ns/op": 30}},
+		{Package: "p", Name: "A/y", Values: map[string]float64{"ns/op": 40}},
+		{Package: "p", Name: "A/z", Values: map[string]float64{"B/sub": 99}},
+		{Package: "p", Name: "A/x/deeper", Values: map[string]float64{"ns/op": 99}},
 		{Package: "p", Name: "Map", Values: map[string]float64{"ns/op": 20}},
 	}}
-	f, ok := target{benchmark: "p.A", over: "p.Map", unit: "ns/op"}.measuredBy(b)
+	f, ok := target{benchmark: "p.A/*", unit: "ns/op"}.measuredBy(b)
 	require.True(t, ok)
-	require.InDelta(t, 1.5, f.Median, 0)
+	require.InDelta(t, 40, f.Median, 0)
+	require.Equal(t, "ns", f.Unit)
+	f, ok = target{benchmark: "p.A/*", over: "p.Map", unit: "ns/op"}.measuredBy(b)
+	require.True(t, ok)
+	require.InDelta(t, 2, f.Median, 0)
 	require.Equal(t, "×", f.Unit)
-	_, ok = target{benchmark: "p.A", over: "p.None", unit: "ns/op"}.measuredBy(b)
-	require.False(t, ok)
-	_, ok = target{benchmark: "p.None", unit: "ns/op"}.measuredBy(b)
-	require.False(t, ok)
+	for _, none := range []target{
+		{benchmark: "p.A/*", over: "p.None", unit: "ns/op"}, {benchmark: "p.None", unit: "ns/op"}, {unit: "ns/op"},
+	} {
+		_, ok = none.measuredBy(b)
+		require.False(t, ok)
+	}
+}
+
+// A pattern that is wrong would leave its target unmeasured for ever.
+func TestTargetPatternsAreValid(t *testing.T) {
+	for _, g := range targets() {
+		for _, pattern := range strings.Fields(g.benchmark) {
+			_, err := path.Match(pattern, "")
+			require.NoError(t, err, g.id)
+		}
+		require.Equal(t, g.benchmark != "", g.unit != "", g.id)
+	}
+	live, _ := targetByID("encode")
+	for name, want := range map[string]bool{"plain": true, "low": true, "origin": false, "replay": false, "named": false} {
+		require.Equal(t, want, live.names("wire.MessageEncode64/"+name), name)
+	}
+	churn, _ := targetByID("churn-hot")
+	require.True(t, churn.names("fanout.IndexWithFilters/100k+churn/worst/hot"))
+	require.False(t, churn.names("fanout.IndexWithFilters/100k+churn/worst/random"))
 }
 
 func TestTargetIDsAreUnique(t *testing.T) {

@@ -93,4 +93,5 @@ func TestVerdict(t *testing.T) {
 	require.Equal(t, "missed", reach.verdict(2.1))
 	require.Equal(t, "met", under.verdict(1.9))
 	require.Equal(t, "missed", under.verdict(2))
+	require.Equal(t, "stated", target{stated: true}.verdict(5))
 }

@@ -3,7 +3,7 @@
 // (HELLO, SUBSCRIBE to the one topic there is, PUBLISH) for the same load
 // generator to drive it.
 //
-//   floor single|joined [sndbuf=BYTES] [usertimeout=MILLISECONDS]
+//   floor single|joined [sndbuf=BYTES] [usertimeout=MILLISECONDS] [keepalive=SECONDS]
 //
 // single  one send() per subscriber and message
 // joined  the messages of one read leave in one send() per subscriber
@@ -35,6 +35,7 @@ enum {
 static int joined;
 static int sndbuf;       // SO_SNDBUF of accepted sockets, 0: as the system does
 static int user_timeout; // TCP_USER_TIMEOUT of accepted sockets in ms, 0: unset
+static int keepalive;    // TCP_KEEPIDLE of accepted sockets in s, 0: no keepalive
 
 // What is known of a connection: the start of a frame that is not complete yet,
 // and its place in the list of subscribers plus one (0: not in it).
@@ -225,6 +226,8 @@ static void accept_all(int listener, int ep, int limit)
 		}
 		if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) ||
 		    (sndbuf && setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &sndbuf, sizeof sndbuf)) ||
+		    (keepalive && (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) ||
+		                   setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &keepalive, sizeof keepalive))) ||
 		    (user_timeout && setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof user_timeout)) ||
 		    epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev))
 			die("a new connection");
@@ -236,10 +239,11 @@ static void accept_all(int listener, int ep, int limit)
 int main(int argc, char **argv)
 {
 	if (argc < 2 || (strcmp(argv[1], "single") && strcmp(argv[1], "joined")))
-		return fprintf(stderr, "usage: floor single|joined [sndbuf=BYTES] [usertimeout=MILLISECONDS]\n"), 2;
+		return fprintf(stderr, "usage: floor single|joined [sndbuf=BYTES] [usertimeout=MILLISECONDS] [keepalive=SECONDS]\n"), 2;
 	joined = !strcmp(argv[1], "joined");
 	for (int i = 2; i < argc; i++)
-		if (!sscanf(argv[i], "sndbuf=%d", &sndbuf) && !sscanf(argv[i], "usertimeout=%d", &user_timeout))
+		if (!sscanf(argv[i], "sndbuf=%d", &sndbuf) && !sscanf(argv[i], "usertimeout=%d", &user_timeout) &&
+		    !sscanf(argv[i], "keepalive=%d", &keepalive))
 			return fprintf(stderr, "floor: %s is not an option\n", argv[i]), 2;
 
 	struct rlimit files;
