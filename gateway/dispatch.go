@@ -34,8 +34,10 @@ func (l *loop) traffic(s *session) {
 	if s.closed {
 		return
 	}
-	// Discard fails only if asked for more than there is.
-	_, _ = s.conn.Discard(used)
+	if used > 0 {
+		// Of nothing, gnet discards everything. It fails only beyond the end.
+		_, _ = s.conn.Discard(used)
+	}
 	l.sayAck(s)
 	l.flushOne(s)
 }
@@ -64,7 +66,7 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 			return len(b)
 		case stageProving:
 			if len(rest) > mostHeld && !l.g.cfg.without.heldLimit {
-				l.closeWith(s, wire.CodeOutOfOrder, "more than 4 KiB before WELCOME")
+				l.closeWith(s, wire.CodeOverCredit, "more than 4 KiB before WELCOME")
 				return len(b)
 			}
 			return len(b) - len(rest)
@@ -296,7 +298,7 @@ func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 		sl.flags |= flagNamed
 	}
 	l.wheel.unset(s.n)
-	if s.silence = keepalive + keepalive/2; !g.cfg.without.keepalive {
+	if s.silence = keepalive + (keepalive+1)/2 + 1; !g.cfg.without.keepalive {
 		l.wheel.set(s.n, g.now.Load()+s.silence)
 	}
 	l.counters.sessions.Add(1)

@@ -119,7 +119,7 @@ func (l Limits) withDefaults(loopback bool) Limits {
 			*f.value = *f.preset
 		}
 	}
-	l.PublishCredit = max(l.PublishCredit, 2*l.Frame)
+	l.PublishCredit = max(l.PublishCredit, 2*l.Frame, 4*kib) // a device may count on 4 KiB [W-3.2]
 	return l
 }
 
@@ -137,7 +137,7 @@ func (l *Limits) numbers(d *Limits) []field[int] {
 		{"topics_per_tenant", &l.TopicsPerTenant, &d.TopicsPerTenant, 1},
 		{"topic_rate", &l.TopicRate, &d.TopicRate, 1},
 		{"pending_bytes", &l.PendingBytes, &d.PendingBytes, 1 * kib},
-		{"publish_credit", &l.PublishCredit, &d.PublishCredit, 1 * kib},
+		{"publish_credit", &l.PublishCredit, &d.PublishCredit, 4 * kib},
 		{"credit_pool", &l.CreditPool, &d.CreditPool, 64 * kib},
 		{"authenticating", &l.Authenticating, &d.Authenticating, 1},
 		{"connect_rate", &l.ConnectRate, &d.ConnectRate, -1},

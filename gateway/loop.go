@@ -124,7 +124,7 @@ func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
 	}
 	sl.seen = g.now.Load()
 	if !g.cfg.without.authDeadline {
-		l.wheel.set(n, sl.seen+seconds(g.limits.Load().AuthenticateWithin))
+		l.wheel.set(n, sl.seen+seconds(g.limits.Load().AuthenticateWithin)+1) // the second that is under way does not count
 	}
 	l.counters.opened.Add(1)
 	return s, nil
@@ -140,10 +140,7 @@ func (l *loop) lost(s *session) {
 	s.closed = true
 	sl := l.slots.at(s.n)
 	sl.flags = 0
-	for i := range s.subs {
-		l.unlist(s, i)
-	}
-	s.subs, s.out = nil, nil
+	l.unlistAll(s)
 	l.wheel.unset(s.n)
 	if s.tenant != nil {
 		l.g.identities.release(s.tag(), s.handle())
@@ -186,10 +183,24 @@ func (l *loop) due(n fanout.Sub, now uint32) {
 func (l *loop) recovered(s *session, p any) {
 	l.counters.panics.Add(1)
 	l.log.Error("a handler panicked; its connection is closed", "panic", p, "stack", stack())
-	l.run = run{} // should it have been the turn's, the rest of it is lost, not the loop
-	if s != nil && !s.closed {
-		l.drop(s)
+	if s == nil {
+		// It was the loop's turn: what was being delivered is lost, not the loop.
+		for i := range l.run.entries {
+			l.g.settle(l.run.entries[i].charge, nil)
+		}
+		l.run = run{}
+		l.wake()
+		return
 	}
+	if s.closed {
+		return
+	}
+	sl := l.slots.at(s.n)
+	if sl.flags&(flagOpen|flagBehind|flagSealed) == flagOpen {
+		_, _ = l.send(sl.fd, wire.Close{Code: wire.CodeOverload}.Append(nil))
+		l.counters.closedWith(wire.CodeOverload)
+	}
+	l.drop(s)
 }
 
 // seconds rounds up, so that no deadline comes early.

@@ -25,49 +25,61 @@ func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
 		return &wire.Error{Code: wire.CodeOverCredit, Type: p.Type(), Field: "more than the credit given"}
 	}
 	c := &charge{tenant: s.tenant, owner: s.handle(), device: true, bytes: int64(frameLen)}
-	code := l.publishCharged(s, p, c)
+	code, underWay := l.publishCharged(s, p, c)
+	if !underWay {
+		s.pub.owed += frameLen
+	}
 	if code != wire.CodeOK {
 		l.refusePublish(s, p, code)
-		s.pub.owed += frameLen // nothing of it is under way
 		return nil
 	}
 	l.counters.published.Add(1)
 	if p.Ack {
-		s.pub.acked = p.Seq
+		l.accept(s, p.Seq)
 	}
 	return nil
 }
 
-// publishCharged does it, or says why not; on a refusal the pool holds nothing.
-func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) wire.Code {
+// accept notes a sequence for the next ACK. A number that was sent again comes
+// after higher ones, which ACK must not forget.
+func (l *loop) accept(s *session, seq uint64) {
+	if seq < s.pub.acked {
+		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(nil))
+	}
+	s.pub.acked = seq
+}
+
+// publishCharged does it, or says why not. If it is under way the pool holds the
+// charge until it is settled, else nothing.
+func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.Code, underWay bool) {
 	g := l.g
 	switch {
 	case p.Confirmed:
-		return wire.CodeNotSupported
+		return wire.CodeNotSupported, false
 	case !s.pub.token(g.limits.Load().PublishRate, g.now.Load()):
-		return wire.CodePublishRate
+		return wire.CodePublishRate, false
 	}
 	t, name, code := g.find(s.tenant, p)
 	if code != wire.CodeOK {
-		return code
+		return code, false
 	}
 	if may := g.cfg.Authorize; may != nil && may(s.identity(), ActionPublish, string(name)) != nil {
-		return wire.CodeNotGranted
+		return wire.CodeNotGranted, false
 	}
 	if t == nil {
 		if !g.broadcast(string(name)) {
-			return g.toCentral(s.tenant, name, p.Payload)
+			return g.toCentral(s.tenant, name, p.Payload), false
 		}
 		var err error
 		if t, err = g.topic(s.tenant, name); err != nil {
-			return wire.CodeOf(err)
+			return wire.CodeOf(err), false
 		}
 	}
 	if !g.credit.take(s.tenant, c.bytes) {
-		return wire.CodeOverload
+		return wire.CodeOverload, false
 	}
 	g.stamp(t, p.Payload, s.pub.tag, c, l)
-	return wire.CodeOK
+	return wire.CodeOK, true
 }
 
 // find is the topic of a PUBLISH if it is known, and its checked name. Only
