@@ -78,17 +78,6 @@ func (r Rate) String() string {
 	return strconv.Itoa(int(r)) + "/s"
 }
 
-// PerSecond resolves auto for the address that is listened on; 0 is no limit.
-func (r Rate) PerSecond(loopback bool) int {
-	switch {
-	case r != RateAuto:
-		return int(r)
-	case loopback:
-		return 0
-	}
-	return 1000
-}
-
 // LogLevel is a slog.Level with lower-case names.
 type LogLevel slog.Level
 

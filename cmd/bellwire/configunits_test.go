@@ -55,22 +55,19 @@ func FuzzSize(f *testing.F) {
 
 func TestRate(t *testing.T) {
 	for _, test := range []struct {
-		text             string
-		want             Rate
-		show             string
-		loopback, beyond int
+		text string
+		want Rate
+		show string
 	}{
-		{"auto", RateAuto, "auto", 0, 1000},
-		{"off", 0, "off", 0, 0},
-		{"5", 5, "5/s", 5, 5},
-		{"5/s", 5, "5/s", 5, 5},
+		{"auto", RateAuto, "auto"},
+		{"off", 0, "off"},
+		{"5", 5, "5/s"},
+		{"5/s", 5, "5/s"},
 	} {
 		var r Rate
 		require.NoError(t, r.UnmarshalText([]byte(test.text)))
 		require.Equal(t, test.want, r)
 		require.Equal(t, test.show, r.String())
-		require.Equal(t, test.loopback, r.PerSecond(true))
-		require.Equal(t, test.beyond, r.PerSecond(false))
 	}
 	for _, text := range []string{"", "0", "-1", "1.5/s", "5/m", "2147483648", "none"} {
 		var r Rate

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 
 	"golang.org/x/term"
@@ -18,11 +19,16 @@ type env struct {
 	stdout   io.Writer // results
 	stderr   io.Writer // errors and logs
 	terminal func(w io.Writer) bool
+	notify   func(c chan<- os.Signal, wanted ...os.Signal) // as signal.Notify; nil: there are no signals
+	program  string                                        // how this program is called, to call it again
 }
 
 // processEnv is the env of the real process.
 func processEnv() *env {
-	return &env{getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal}
+	return &env{
+		getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, terminal: isTerminal,
+		notify: signal.Notify, program: os.Args[0],
+	}
 }
 
 func isTerminal(w io.Writer) bool {

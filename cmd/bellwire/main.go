@@ -5,7 +5,13 @@ import "os"
 
 // cli is the whole command line.
 type cli struct {
+	Serve      serveCmd      `cmd:"" help:"Run a gateway."`
+	Sub        subCmd        `cmd:"" help:"Subscribe to topics and print what arrives."`
+	Pub        pubCmd        `cmd:"" help:"Publish a message, or each line of the standard input."`
+	Demo       demoCmd       `cmd:"" help:"Start a gateway and many devices, and watch broadcasts arrive."`
+	Status     statusCmd     `cmd:"" help:"Ask a gateway how it is."`
 	Config     configCmd     `cmd:"" help:"Write, check and show settings."`
+	Bench      benchCmd      `cmd:"" help:"Measure a gateway."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion for a shell."`
 }

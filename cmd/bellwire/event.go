@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/bellwire/bellwire/client"
+)
+
+// The forms in which `sub` prints.
+const (
+	formatText = "text" // topic payload, one line each; notices on stderr
+	formatJSON = "json" // one object a line, notices among them
+	formatRaw  = "raw"  // payloads as they are, nothing between them; notices on stderr
+)
+
+// eventPrinter writes what a subscription tells.
+type eventPrinter struct {
+	format string
+	out    io.Writer // messages
+	notes  io.Writer // what is for a person only
+}
+
+// print writes one event with one Write, and says whether it was a message.
+func (p *eventPrinter) print(event client.Event) (message bool, err error) {
+	m, message := event.(client.Message)
+	switch {
+	case p.format == formatJSON:
+		err = p.printJSON(event)
+	case !message:
+		_, err = io.WriteString(p.notes, "bellwire: "+noticeText(event)+"\n")
+	case p.format == formatRaw:
+		_, err = p.out.Write(m.Payload)
+	default:
+		_, err = io.WriteString(p.out, m.Topic+" "+visible(m.Payload)+"\n")
+	}
+	return message, err
+}
+
+// eventJSON is one line of --format json.
+type eventJSON struct {
+	Kind          string  `json:"kind"` // message, gap, end
+	Topic         string  `json:"topic,omitempty"`
+	Payload       *string `json:"payload,omitempty"`        // if it is UTF-8
+	PayloadBase64 *string `json:"payload_base64,omitempty"` // if not
+	Life          string  `json:"life,omitempty"`
+	Offset        uint64  `json:"offset,omitempty"`
+	Replayed      bool    `json:"replayed,omitempty"`
+	Reason        string  `json:"reason,omitempty"`
+	Count         *uint64 `json:"count,omitempty"` // of a gap; missing: unknown
+	How           string  `json:"how,omitempty"`
+}
+
+func (p *eventPrinter) printJSON(event client.Event) error {
+	var line eventJSON
+	switch v := event.(type) {
+	case client.Message:
+		line = eventJSON{Kind: "message", Topic: v.Topic, Offset: v.Offset, Replayed: v.Replayed}
+		if v.Life != 0 {
+			line.Life = v.Life.String()
+		}
+		text := string(v.Payload)
+		if utf8.Valid(v.Payload) {
+			line.Payload = &text
+		} else {
+			text = base64.StdEncoding.EncodeToString(v.Payload)
+			line.PayloadBase64 = &text
+		}
+	case client.Gap:
+		line = eventJSON{Kind: "gap", Topic: v.Topic, Reason: v.Reason.String()}
+		if v.Count > 0 {
+			line.Count = &v.Count
+		}
+		if v.Life != 0 {
+			line.Life = v.Life.String()
+		}
+	case client.End:
+		line = eventJSON{Kind: "end", Topic: v.Topic, How: v.How.String(), Life: v.Life.String()}
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	_, err = p.out.Write(append(text, '\n'))
+	return err
+}
+
+// noticeText is a gap or an end in words.
+func noticeText(event client.Event) string {
+	switch v := event.(type) {
+	case client.Gap:
+		topic := v.Topic
+		if topic == "" {
+			topic = "any topic"
+		}
+		if v.Count == 0 {
+			return fmt.Sprintf("gap: messages of %s may be missing (%s)", topic, v.Reason)
+		}
+		return fmt.Sprintf("gap: %d of %s missing (%s)", v.Count, topic, v.Reason)
+	case client.End:
+		return fmt.Sprintf("end: life %s of %s is over (%s)", v.Life, v.Topic, v.How)
+	}
+	return fmt.Sprint(event)
+}
+
+// visible is a payload on one line of a terminal: what a terminal would obey, and what is not UTF-8, is escaped.
+func visible(payload []byte) string {
+	var out strings.Builder
+	out.Grow(len(payload))
+	for len(payload) > 0 {
+		r, n := utf8.DecodeRune(payload)
+		switch {
+		case r == '\n':
+			out.WriteString(`\n`)
+		case r == '\r':
+			out.WriteString(`\r`)
+		case r == '\t':
+			out.WriteString(`\t`)
+		case r == utf8.RuneError && n <= 1 || r < 0x80 && unicode.IsControl(r):
+			fmt.Fprintf(&out, `\x%02x`, payload[0])
+		case unicode.IsControl(r) || turnsText(r):
+			fmt.Fprintf(&out, `\u%04x`, r)
+		default:
+			out.Write(payload[:n])
+		}
+		payload = payload[n:]
+	}
+	return out.String()
+}
+
+// turnsText: the characters that make a terminal show text in another order than it stands, and line separators.
+func turnsText(r rune) bool {
+	return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
+}

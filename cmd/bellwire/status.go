@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/bellwire/bellwire/gateway"
+)
+
+// statusCmd is `bellwire status`.
+type statusCmd struct {
+	View   string `arg:"" optional:"" enum:"gateway,sessions,topics" default:"gateway" help:"gateway, sessions or topics."`
+	Admin  string `placeholder:"ADDR" default:"127.0.0.1:7312" help:"The gateway's admin address."`
+	Topic  string `placeholder:"TOPIC" help:"Of the sessions, those that this topic would reach."`
+	Tenant string `placeholder:"TENANT" help:"Of the sessions or topics, those of this tenant."`
+	JSON   bool   `name:"json" help:"Print the answer of the gateway as it is."`
+}
+
+const (
+	statusTimeout = 10 * time.Second
+	maxAnswer     = 64 << 20
+)
+
+// views are the parts of the admin API that can be shown, and how.
+var views = map[string]struct {
+	path string
+	show func(answer []byte, w io.Writer) error
+}{
+	"gateway":  {"/v1/gateway", tabled(writeGateway)},
+	"sessions": {"/v1/sessions", tabled(writeSessions)},
+	"topics":   {"/v1/topics", tabled(writeTopics)},
+}
+
+// Run asks and prints.
+func (c *statusCmd) Run(e *env) error {
+	if c.Admin == adminOff {
+		return exitWith(exitUsage, errors.New("--admin: off is no address: name that of the gateway, such as 127.0.0.1:7312"))
+	}
+	ctx, stop := e.interruptible()
+	defer stop()
+	view := views[c.View]
+	answer, err := c.ask(ctx, view.path)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		_, err = e.stdout.Write(answer)
+		return err
+	}
+	return view.show(answer, e.stdout)
+}
+
+func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	query := url.Values{}
+	if c.Topic != "" {
+		query.Set("topic", c.Topic)
+	}
+	if c.Tenant != "" {
+		query.Set("tenant", c.Tenant)
+	}
+	address := url.URL{Scheme: "http", Host: c.Admin, Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, exitWith(exitUsage, fmt.Errorf("--admin: %w", err))
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w: is a gateway running, with this admin address?", err)
+		}
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", address.String(), err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %s", address.String(), response.Status, strings.TrimSpace(string(answer)))
+	}
+	return answer, nil
+}
+
+// tabled decodes an answer for the function that writes it as a table.
+func tabled[T any](write func(w io.Writer, answer T)) func([]byte, io.Writer) error {
+	return func(text []byte, w io.Writer) error {
+		var answer T
+		if err := json.Unmarshal(text, &answer); err != nil {
+			return fmt.Errorf("the answer is not that of a gateway: %w", err)
+		}
+		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		write(table, answer)
+		return table.Flush()
+	}
+}
+
+func writeGateway(w io.Writer, s gateway.Status) {
+	state := "starting"
+	switch {
+	case s.Draining:
+		state = "draining"
+	case s.Ready:
+		state = "ready"
+	}
+	for _, row := range []struct {
+		name  string
+		value any
+	}{
+		{"name", s.Name},
+		{"state", state},
+		{"listen", s.Listen},
+		{"started", s.Started.UTC().Format(time.RFC3339)},
+		{"life", s.LifeText},
+		{"loops", s.Loops},
+		{"broadcast", strings.Join(s.Broadcast, " ")},
+		{"connections", fmt.Sprintf("%s of %s", grouped(s.Connections), grouped(int64(s.MaxConns)))},
+		{"sessions", grouped(s.Sessions)},
+		{"subscriptions", grouped(s.Subscriptions)},
+		{"topics", grouped(s.Topics)},
+		{"published", grouped(int64(s.Published))},
+		{"deliveries", grouped(int64(s.Deliveries))},
+		{"replayed", grouped(int64(s.Replayed))},
+		{"dropped", grouped(int64(s.Dropped))},
+		{"mailbox entries", grouped(int64(s.Mailbox))},
+		{"publish credit used", Size(s.CreditUsed)},
+		{"replay rings", Size(s.RingBytes)},
+	} {
+		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
+	}
+}
+
+func writeSessions(w io.Writer, rows []gateway.SessionInfo) {
+	fmt.Fprintln(w, "DEVICE\tREMOTE\tLOOP\tPENDING\tSUBSCRIPTIONS")
+	for _, s := range rows {
+		fmt.Fprintf(w, "%s/%s\t%s\t%d\t%s\t%s\n", s.Tenant, s.Device, s.Remote, s.Loop, Size(s.PendingBytes), strings.Join(s.Subscriptions, " "))
+	}
+}
+
+func writeTopics(w io.Writer, rows []gateway.TopicInfo) {
+	fmt.Fprintln(w, "TOPIC\tTENANT\tID\tLIFE\tNEXT\tKEPT\tSUBSCRIBERS")
+	for _, t := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t%d\n", t.Topic, t.Tenant, t.ID, t.Life, t.Next, t.Kept, t.Subscribers)
+	}
+}
