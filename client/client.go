@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -26,6 +27,8 @@ type Client struct {
 	cancel      context.CancelFunc
 	welcomed    chan struct{} // closed at the first WELCOME
 	done        chan struct{} // closed when nothing runs any more; err is set then
+	awaited     atomic.Int32  // callers that wait for an answer of the gateway
+	hurry       chan struct{} // poked when there is one more
 
 	// Owned by run.
 	plan reconnect
@@ -60,6 +63,7 @@ func Dial(ctx context.Context, addr string, opts ...Option) (*Client, error) {
 		incarnation: rand.Uint32(),
 		welcomed:    make(chan struct{}),
 		done:        make(chan struct{}),
+		hurry:       make(chan struct{}, 1),
 		plan:        reconnect{servers: o.servers, least: o.backoffMin, most: o.backoffMax, random: rand.Float64},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -112,15 +116,17 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	if conn == nil {
 		return c.Close()
 	}
+	// The gateway closes when it has read all; closing before could lose some of it.
+	t := time.NewTimer(goodbyeWithin)
+	defer t.Stop()
 	select {
-	case <-conn.wrote:
-		return c.Close()
+	case <-t.C:
 	case <-c.done:
-		return nil
 	case <-ctx.Done():
 		_ = c.Close()
 		return ctx.Err()
 	}
+	return c.Close()
 }
 
 // Close closes the connection at once and waits until nothing of the client runs

@@ -24,6 +24,8 @@ const (
 	leaveWithin = time.Second
 	// protestWithin is how long a gateway that broke the protocol may take to be told.
 	protestWithin = time.Second
+	// goodbyeWithin is how long Shutdown waits for the gateway to close.
+	goodbyeWithin = 2 * time.Second
 )
 
 // conn is one connection: a reader, on the client's own goroutine, and a writer,
@@ -65,7 +67,7 @@ func (k *conn) serve() ending {
 	if k.end != nil {
 		err = k.end
 	}
-	leave, welcomed := k.session.leave, k.session.welcomed
+	leave, welcomed, bye := k.session.leave, k.session.welcomed, k.bye
 	k.session.retries = nil
 	c.mu.Unlock()
 	close(k.over)
@@ -78,7 +80,7 @@ func (k *conn) serve() ending {
 	c.disconnected(k)
 
 	e := endingOf(err)
-	e.welcomed, e.served = welcomed, time.Since(k.started)
+	e.welcomed, e.served, e.bye = welcomed, time.Since(k.started), bye
 	if leave != nil {
 		e.spread = errors.Is(err, errLeft)
 		e.target = leave.target
@@ -215,12 +217,7 @@ func (k *conn) stall(on bool) {
 }
 
 // poke wakes the writer.
-func (k *conn) poke() {
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
+func (k *conn) poke() { poke(k.wake) }
 
 // goodbye closes the connection once all is written; the lock is held.
 func (k *conn) goodbye() {

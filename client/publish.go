@@ -62,6 +62,7 @@ func (c *Client) publish(ctx context.Context, m *message) error {
 		c.conn.poke()
 	}
 	c.mu.Unlock()
+	defer c.await()()
 	select {
 	case err := <-m.done:
 		return err

@@ -45,6 +45,7 @@ type ending struct {
 	code     wire.Code
 	text     string
 	target   string
+	bye      bool // Shutdown ended it
 	spread   bool // the client chose its moment itself, as GOAWAY asked
 }
 

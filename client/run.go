@@ -14,7 +14,7 @@ func (c *Client) run() {
 	next := c.plan.first()
 	for {
 		e := c.attempt(next)
-		if c.ctx.Err() != nil {
+		if e.bye || c.ctx.Err() != nil {
 			c.stop(ErrClosed)
 			return
 		}
@@ -94,29 +94,45 @@ func (c *Client) stop(err error) {
 	c.opts.onState(State{Phase: Closed, Err: err})
 }
 
-// deliver hands events to their subscriptions, waiting where one has no room: then
-// nothing more is read, TCP pushes back, and the gateway's policy decides.
+// deliver hands events to their subscriptions.
 func (c *Client) deliver(k *conn, all []delivery) {
 	for _, d := range all {
-		sub := d.to.owner
 		if d.err != nil {
 			c.mu.Lock()
 			c.intakes = slices.DeleteFunc(c.intakes, func(in *intake) bool { return in == d.to })
 			c.mu.Unlock()
 		}
-		select {
-		case sub.events <- d.item:
-			continue
-		default:
+		if sub := d.to.owner; !sub.queue.push(d.item, c.awaited.Load() > 0) {
+			k.stall(true)
+			c.deliverLater(sub, d.item)
+			k.stall(false)
 		}
-		k.stall(true)
-		select {
-		case sub.events <- d.item:
-		case <-sub.closed:
-		case <-c.ctx.Done():
-		}
-		k.stall(false)
 	}
+}
+
+// deliverLater waits for room. Meanwhile nothing is read, so TCP pushes back, and
+// the gateway's policy decides.
+func (c *Client) deliverLater(sub *Subscription, it item) {
+	for {
+		select {
+		case <-sub.queue.room:
+		case <-c.hurry:
+		case <-sub.closed:
+			return
+		case <-c.ctx.Done():
+			return
+		}
+		if sub.queue.push(it, c.awaited.Load() > 0) {
+			return
+		}
+	}
+}
+
+// await counts a caller that waits for an answer; what it returns ends that.
+func (c *Client) await() func() {
+	c.awaited.Add(1)
+	poke(c.hurry)
+	return func() { c.awaited.Add(-1) }
 }
 
 // endingOf says how a connection ended, for the plan.

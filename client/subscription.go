@@ -17,13 +17,12 @@ type Subscription struct {
 	// Static.
 	client *Client
 	intake *intake
-	events chan item
+	queue  *queue
 	closed chan struct{}
 
-	reading  sync.Mutex // held by who takes from events
+	reading  sync.Mutex // held by who takes from queue
 	mu       sync.Mutex // guards all below
 	returned *positions
-	ahead    *item // taken from events to look at, not returned yet
 	shut     bool
 	err      error // the gateway ended it
 }
@@ -36,7 +35,9 @@ type Subscription struct {
 // A subscription whose application does not call Next in time stops the reading of
 // the whole connection once its buffer is full. The other subscriptions of this
 // client wait too, and the gateway treats the client by its policy. Use a client of
-// its own for a consumer that may be slow.
+// its own for a consumer that may be slow. A Publish or Subscribe that waits for its
+// answer lets the reading go on, within 4,096 events or 16 MiB, so the goroutine that
+// calls Next may call them.
 //
 // The error is ctx's, ErrClosed, a *StoppedError, or a *RefusedError.
 func (c *Client) Subscribe(ctx context.Context, filter string, opts ...SubOption) (*Subscription, error) {
@@ -62,6 +63,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, opts ...SubOption
 		c.conn.poke()
 	}
 	c.mu.Unlock()
+	defer c.await()()
 	select {
 	case err = <-s.intake.answer:
 	case <-ctx.Done():
@@ -76,7 +78,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, opts ...SubOption
 
 func newSubscription(c *Client, filter string, o subOptions) (*Subscription, error) {
 	s := &Subscription{
-		client: c, events: make(chan item, o.buffer), closed: make(chan struct{}), returned: newPositions(),
+		client: c, queue: newQueue(o.buffer), closed: make(chan struct{}), returned: newPositions(),
 	}
 	s.intake = &intake{
 		owner: s, filter: filter, wildcard: wire.IsWildcard([]byte(filter)), opts: o, without: c.opts.without,
@@ -119,49 +121,41 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 
 // take waits for the next item.
 func (s *Subscription) take(ctx context.Context) (item, error) {
-	if it, ok, err := s.first(); ok || err != nil {
-		return it, err
-	}
-	select {
-	case it := <-s.events:
-		return it, nil
-	default:
-	}
-	select {
-	case it := <-s.events:
-		return it, nil
-	case <-s.closed:
-		return item{}, ErrClosed
-	case <-ctx.Done():
-		return item{}, ctx.Err()
-	case <-s.client.done:
-	}
-	select {
-	case it := <-s.events:
-		return it, nil
-	default:
-		return item{}, s.client.Err()
+	for {
+		if err := s.ended(); err != nil {
+			return item{}, err
+		}
+		if it, ok := s.queue.pop(); ok {
+			return it, nil
+		}
+		select {
+		case <-s.queue.ready:
+		case <-s.closed:
+		case <-ctx.Done():
+			return item{}, ctx.Err()
+		case <-s.client.done:
+			if it, ok := s.queue.pop(); ok {
+				return it, nil
+			}
+			return item{}, s.client.Err()
+		}
 	}
 }
 
-// first is what Cursor looked at, or the reason why nothing comes any more.
-func (s *Subscription) first() (it item, ok bool, err error) {
+// ended is why nothing comes any more.
+func (s *Subscription) ended() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.shut:
-		return item{}, false, ErrClosed
-	case s.ahead != nil:
-		return *s.ahead, true, nil
+	if s.shut {
+		return ErrClosed
 	}
-	return item{}, false, s.err
+	return s.err
 }
 
 // accept moves the cursor over an item that goes to the application.
 func (s *Subscription) accept(it item) (Event, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.ahead = nil
 	if it.err != nil {
 		s.err = it.err
 		return nil, it.err
@@ -193,21 +187,12 @@ func (s *Subscription) Cursor() []TopicPosition {
 // the place where a topic began.
 func (s *Subscription) passPositions() {
 	for {
-		if _, ok, err := s.first(); ok || err != nil {
+		it, ok := s.queue.peek()
+		if !ok || it.event != nil || it.err != nil {
 			return
 		}
-		select {
-		case it := <-s.events:
-			if it.event != nil || it.err != nil {
-				s.mu.Lock()
-				s.ahead = &it
-				s.mu.Unlock()
-				return
-			}
-			_, _ = s.accept(it)
-		default:
-			return
-		}
+		_, _ = s.queue.pop()
+		_, _ = s.accept(it)
 	}
 }
 
