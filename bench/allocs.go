@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -70,7 +69,7 @@ func Allocs(ctx context.Context, cfg AllocsConfig, w io.Writer) (Result, error) 
 	}
 	r := Result{
 		Scenario: "allocs", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: strings.Join(cfg.Server, " "), Machine: thisMachine(),
+		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	p, err := startServer(ctx, cfg.Server, -1)
 	if err != nil {

@@ -112,7 +112,7 @@ func Fanout(ctx context.Context, cfg FanoutConfig, w io.Writer) (Result, error) 
 	}
 	r := Result{
 		Scenario: "fanout", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: strings.Join(cfg.Server, " "), Machine: thisMachine(),
+		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	serverCPU, loadCPU := cfg.cpus()
 	undo, err := pinSelf(loadCPU)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 )
 
@@ -57,7 +56,7 @@ func Idle(ctx context.Context, cfg IdleConfig, w io.Writer) (Result, error) {
 	}
 	r := Result{
 		Scenario: "idle", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: strings.Join(cfg.Server, " "), Machine: thisMachine(),
+		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	r.set("devices", cfg.Devices)
 	r.set("filters of each", 1)

@@ -26,8 +26,8 @@ const (
 )
 
 const (
-	startTime = 15 * time.Second // for a server to be ready
-	stopTime  = 2 * time.Second  // for a server to end before it is asked again, then killed
+	startTime = 15 * time.Second       // for a server to be ready
+	stopTime  = 500 * time.Millisecond // for a server to end before it is asked again, then killed
 )
 
 //go:embed floor/floor.c
@@ -68,6 +68,15 @@ func startServer(ctx context.Context, command []string, cpu int) (*process, erro
 		return nil, err
 	}
 	return p, nil
+}
+
+// commandLine is a command as results tell it: where the program lies on this
+// machine is nobody's business.
+func commandLine(command []string) string {
+	if len(command) == 0 {
+		return ""
+	}
+	return strings.Join(append([]string{filepath.Base(command[0])}, command[1:]...), " ")
 }
 
 // freeAddresses are two that nobody listens on now.

@@ -20,6 +20,11 @@ func TestTailKeepsTheLast(t *testing.T) {
 	require.True(t, strings.HasSuffix(tl.String(), "aaathe end"))
 }
 
+func TestCommandLineHidesWhereTheProgramIs(t *testing.T) {
+	require.Equal(t, "bellwire serve --loops 1", commandLine([]string{"/somewhere/bin/bellwire", "serve", "--loops", "1"}))
+	require.Empty(t, commandLine(nil))
+}
+
 func TestProgressWritesALineForEachTenth(t *testing.T) {
 	var b strings.Builder
 	p := newProgress(&b, 40)
