@@ -66,7 +66,11 @@ fuzz: ## Run every fuzz target for FUZZTIME each (FUZZTIME=5s, PKG=./...)
 	  for name in $$names; do
 	    found=$$((found + 1)); begin=$$SECONDS
 	    echo "--- fuzz $${dir%%=*} $$name for $(FUZZTIME)"
-	    try || { ended_by_race && echo "--- $$name ended by the race of go test: once more" && try; }
+	    if ! try; then
+	      ended_by_race || exit 1
+	      echo "--- $$name ended by the race of go test: once more"
+	      try
+	    fi
 	    echo "--- $$name took $$((SECONDS - begin)) s"
 	  done
 	done
