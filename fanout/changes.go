@@ -14,15 +14,16 @@ import (
 // every topic begins with broadcast; "#" and "+/+" move anyCounter. Keys that share a counter only cost matches that find
 // nothing new.
 type changes struct {
-	counters []atomic.Uint64 // how often filters have moved them
+	total    atomic.Uint64   // of all counters: while it stands still nobody needs to look at more
+	counters []atomic.Uint32 // how often filters have moved them
 	topics   []atomic.Uint32 // how many topics depend on each
 	perKind  int             // a power of two
 }
 
 const (
-	anyCounter  = 0 // of filters without a literal level among the first
-	noCounter   = 1 // never moves: stands where a topic has no further level
-	mostPerKind = 1 << 10
+	anyCounter  = 0       // of filters without a literal level among the first
+	noCounter   = 1       // never moves: stands where a topic has no further level
+	mostPerKind = 1 << 13 // so that a counter fits 16 bits
 
 	keyedLevels   = 5 // levels with a counter of their own
 	keyedPrefixes = 2 // prefixes with one: of two levels and of three
@@ -33,11 +34,11 @@ type counters [keyedLevels + keyedPrefixes]uint16
 
 func newChanges(topics int) changes {
 	n := 16
-	for n < mostPerKind && n < topics/256 {
+	for n < mostPerKind && n < topics/128 {
 		n *= 2
 	}
 	all := 2 + n*len(counters{})
-	return changes{counters: make([]atomic.Uint64, all), topics: make([]atomic.Uint32, all), perKind: n}
+	return changes{counters: make([]atomic.Uint32, all), topics: make([]atomic.Uint32, all), perKind: n}
 }
 
 // at returns the counter of a key. There are as many kinds of keys as fields of counters, and each has counters of its
@@ -91,14 +92,18 @@ func (c *changes) ofFilter(filter string) uint32 {
 	return best
 }
 
-// count must follow the change that it counts: whoever then sees the new number sees the change.
-func (c *changes) count(counter uint32) { c.counters[counter].Add(1) }
+// count must follow the change that it counts: whoever then sees the new numbers sees the change. The total goes last,
+// so that whoever sees it sees the counter.
+func (c *changes) count(counter uint32) {
+	c.counters[counter].Add(1)
+	c.total.Add(1)
+}
 
 // sum is a version: counters only grow, so the same sum later means that none of them has moved.
 func (c *changes) sum(of *counters) uint64 {
-	sum := c.counters[anyCounter].Load()
+	sum := uint64(c.counters[anyCounter].Load())
 	for _, counter := range of {
-		sum += c.counters[counter].Load()
+		sum += uint64(c.counters[counter].Load())
 	}
 	return sum
 }

@@ -51,30 +51,31 @@ func (m *matched) on(loop int) []*Link {
 // match returns the groups that match the topic, nil if there are none. Groups are not looked for when a topic or a
 // filter appears but here, when a topic is used after filters have changed: so neither has to walk over the other.
 func (t *Topic) match() *matched {
-	if t.matchedAt.Load() == t.index.changes.sum(&t.depends) {
-		return t.matched.Load()
+	total := t.index.changes.total.Load()
+	if t.checkedAt.Load() != total {
+		if t.matchedAt.Load() != t.index.changes.sum(&t.depends) {
+			t.matchAgain()
+		}
+		t.checkedAt.Store(total) // if another goroutine has stored a later one, that is checked once more
 	}
-	return t.matchAgain()
+	return t.matched.Load()
 }
 
-func (t *Topic) matchAgain() *matched {
+func (t *Topic) matchAgain() {
 	x := t.index
 	mu := &x.rematch[t.id%rematchStripes]
 	mu.Lock()
 	defer mu.Unlock()
 	// The sum is read before the filters: a filter that comes in between is found and then looked for once more.
 	sum := x.changes.sum(&t.depends)
-	old := t.matched.Load()
 	if t.matchedAt.Load() == sum {
-		return old
+		return
 	}
 	var room [16]*Group
 	found := x.filters.match(t.name, room[:0])
 	slices.SortFunc(found, byLoopThenAge)
-	m := old.updated(found)
-	t.matched.Store(m)
+	t.matched.Store(t.matched.Load().updated(found))
 	t.matchedAt.Store(sum)
-	return m
 }
 
 func byLoopThenAge(a, b *Group) int {

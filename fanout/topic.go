@@ -8,8 +8,8 @@ import (
 // Sub is a subscriber as its event loop numbers it: the slot of a session on that loop.
 type Sub uint32
 
-// inlineName is how many bytes of a name fit into the topic itself: what is left of two cache lines.
-const inlineName = 48
+// inlineName is how many bytes of a name fit into the topic itself: what is left of its first cache line.
+const inlineName = 40
 
 // Topic is a name that messages are published under. Id and name never change. A topic lives as long as its index.
 //
@@ -23,6 +23,7 @@ type Topic struct {
 	trackers atomic.Int32  // exact subscribers that track
 	exact    atomic.Uint64 // loops with an exact subscriber or a hold; each loop changes its own bit
 
+	checkedAt atomic.Uint64           // changes.total when matchedAt was last found right
 	matchedAt atomic.Uint64           // the state of the filters (changes.sum) that matched belongs to
 	matched   atomic.Pointer[matched] // groups whose filter matches; nil: none
 	depends   counters                // what matchedAt is a sum of
