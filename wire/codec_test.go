@@ -34,7 +34,7 @@ func (p probe) Append(dst []byte) []byte {
 
 // parse reads any frame; ok is false for a type that has no parser.
 func parse(t wire.Type, body []byte) (f frame, ok bool, err error) {
-	switch t.Base() { //nolint:exhaustive // the socket frames have no parser yet
+	switch t.Base() {
 	case wire.TypeHello:
 		f, err = wire.ParseHello(body)
 	case wire.TypeWelcome:

@@ -24,7 +24,7 @@ func Example() {
 			fmt.Println(err) // ErrShort: read more; anything else: close with CodeOf(err)
 			return
 		}
-		switch t.Base() { //nolint:exhaustive // a device of level 0 skips most types
+		switch t.Base() {
 		case wire.TypeSubscribed:
 			s, _ := wire.ParseSubscribed(body)
 			fmt.Printf("%v: sub %d is topic %d, %v\n", t, s.Sub, s.Topic, s.Code)
