@@ -128,7 +128,7 @@ func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 			if topic == "" || s.wants(topic) {
-				rows = append(rows, s.info())
+				rows = append(rows, l.info(s))
 			}
 		})
 	})
@@ -159,10 +159,10 @@ func (sub *subscription) filter() string {
 	return sub.topic.Name()
 }
 
-func (s *session) info() SessionInfo {
+func (l *loop) info(s *session) SessionInfo {
 	row := SessionInfo{
-		Tenant: s.tenant.name, Device: s.device, Remote: addrOf(s.conn.RemoteAddr()).String(), Loop: s.loop.n,
-		Subscriptions: make([]string, 0, len(s.subs)), Behind: s.loop.slots.at(s.n).flags&flagBehind != 0,
+		Tenant: s.tenant.name, Device: s.device, Remote: addrOf(s.conn.RemoteAddr()).String(), Loop: l.n,
+		Subscriptions: make([]string, 0, len(s.subs)), Behind: l.slots.at(s.n).flags&flagBehind != 0,
 	}
 	for i := range s.subs {
 		row.Subscriptions = append(row.Subscriptions, s.subs[i].filter())

@@ -6,52 +6,54 @@ import (
 )
 
 // deliverSlow gives a run to a session that the fast path passes over: it is
-// behind, wants names or no echo, reads the topic from its ring, or the frames
-// do not fit it.
+// behind, wants names or no echo, reads the topic from its ring, is not told what
+// its group is, or the frames do not fit it.
 func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	if sl.flags&flagOpen == 0 {
 		return
 	}
 	r, s := &l.run, sl.sess
+	if s.out.withholds(r.topic) && !l.g.cfg.without.withhold {
+		return // the ring has it, or it came before the subscription's start
+	}
 	var group *fanout.Group
 	if r.link != nil {
 		group = r.link.Group()
 	}
-	sub := s.match(r.topic, group)
-	if sub == nil {
+	in := s.interest(r.topic, group)
+	if !in.any {
 		return
 	}
-	named := group != nil && sl.flags&flagNamed != 0
-	id := wire.TopicID(r.topic.ID())
+	d := delivery{l: l, n: n, sl: sl, s: s, in: in, topic: r.topic, id: wire.TopicID(r.topic.ID())}
 	switch {
-	case named:
-		id = 0
-	case len(r.tell) > 0 && r.tlog > sl.recv && nameTooLong(r.topic, sl.recv):
-		id = 0
+	case group == nil:
+	case sl.flags&flagNamed != 0:
+		d.named, d.id = true, 0
+	case r.tlog > sl.recv && nameTooLong(r.topic, sl.recv):
+		d.id = 0
 	case len(r.tell) > 0:
-		l.say(s, r.tell)
+		l.say(s, topicFrame(r.topic).Append(nil))
+		if in.track {
+			l.say(s, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(nil))
+		}
 	}
-	if s.out != nil && s.out.replayOf(r.topic) != nil {
-		return // the ring has it, or it came before the subscription's start
-	}
-	d := delivery{l: l, n: n, sl: sl, s: s, sub: sub, topic: r.topic, id: id, track: sub.track && !named}
 	var own uint64
-	if sub.noEcho {
-		own = s.tag()
+	if in.noEcho {
+		own = l.tag(s)
 	}
 	for i := r.skip; i < len(r.entries); i++ {
 		e := &r.entries[i]
-		if sub.noEcho && e.from == own {
-			if d.track {
+		if in.noEcho && e.from == own {
+			if in.track && d.id != 0 {
 				d.gap(wire.ReasonOwn)
 			}
 			continue
 		}
 		frame := e.frame
-		if named {
+		if d.named {
 			frame = wire.Message{Name: []byte(r.topic.Name()), Payload: e.frame[e.body:]}.Append(nil)
 		}
-		if id == 0 && !named || logOf(len(frame)) > sl.recv {
+		if d.id == 0 && !d.named || logOf(len(frame)) > sl.recv {
 			d.gap(wire.ReasonTooBig)
 			continue
 		}
@@ -62,9 +64,27 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	d.flushGap()
 }
 
+// tellTaken tells a session that got the run through another subscription what
+// its group is told with it: the position, if that is the subscription that
+// counts. The id it knows.
+func (l *loop) tellTaken(sl *slot) {
+	r := &l.run
+	if sl.flags&(flagOpen|flagNamed) != flagOpen {
+		return
+	}
+	s := sl.sess
+	if s.out.withholds(r.topic) {
+		return // it is told at the end of the replay
+	}
+	in := s.interest(r.topic, r.link.Group())
+	if in.track && (in.exact || !nameTooLong(r.topic, sl.recv)) {
+		l.say(s, l.streamFrame(r.topic, r.entries[len(r.entries)-1].offset+1).Append(nil))
+	}
+}
+
 // nameTooLong reports that a topic can never be told to a device.
 func nameTooLong(t *fanout.Topic, recv uint8) bool {
-	return wire.Topic{Topic: wire.TopicID(t.ID()), Name: []byte(t.Name())}.Len() > 1<<recv
+	return len(t.Name()) > alwaysFits && topicFrame(t).Len() > 1<<recv
 }
 
 // delivery is one run on its way to one slow session. Gaps next to each other
@@ -74,10 +94,10 @@ type delivery struct {
 	n     fanout.Sub
 	sl    *slot
 	s     *session
-	sub   *subscription
+	in    interest
 	topic *fanout.Topic
-	id    wire.TopicID
-	track bool
+	id    wire.TopicID // 0: it cannot be told, or is named
+	named bool
 
 	reason wire.Reason
 	count  uint32
@@ -88,7 +108,9 @@ func (d *delivery) gap(r wire.Reason) {
 		d.flushGap()
 	}
 	d.reason = r
-	d.count++
+	if d.l.g.cfg.without.gapOf != r {
+		d.count++
+	}
 }
 
 func (d *delivery) flushGap() {
@@ -99,7 +121,7 @@ func (d *delivery) flushGap() {
 	if d.sl.flags&flagBehind != 0 {
 		d.s.out.pushGap(d.topic, d.id, d.reason, d.count)
 	} else {
-		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: d.reason, Count: uint64(d.count)}.Append(nil))
+		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: d.reason, Count: uint64(d.count)}.Append(d.l.enc[:0]))
 	}
 	d.count = 0
 }
@@ -115,12 +137,14 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 		return true
 	}
 	lim := l.g.limits.Load()
-	if d.sub.policy == wire.Lossless && len(d.s.out.replays) < lim.Replays {
-		l.startReplay(d.s, replay{topic: d.topic, reader: d.topic.Stream().Reader(offset), sub: d.sub.num})
+	if d.in.policy == wire.Lossless && len(d.s.out.replays) < lim.Replays {
+		if from := l.readFrom(d.s, d.topic, offset); from != offset {
+			l.tellStream(d.s, d.topic, from)
+		}
 		return false
 	}
 	it := item{
-		kind: itemMessage, policy: d.sub.policy, at: l.g.now.Load(), id: d.id, frame: frame, topic: d.topic,
+		kind: itemMessage, policy: d.in.policy, at: l.g.now.Load(), id: d.id, frame: frame, topic: d.topic,
 	}
 	most := lim.PendingBytes
 	if l.g.cfg.without.slowPolicy {
@@ -144,14 +168,18 @@ func (l *loop) giveUp(s *session) {
 	sl := l.slots.at(s.n)
 	sl.flags &^= flagOpen
 	l.counters.closedWith(wire.CodeSlow)
-	l.buffer(sl, wire.Close{Code: wire.CodeSlow}.Append(nil))
-	l.doomed = append(l.doomed, s.handle())
+	b := wire.Close{Code: wire.CodeSlow}.Append(nil)
+	if sl.flags&flagSealed != 0 {
+		b = s.secure.seal(nil, b)
+	}
+	l.buffer(sl, b)
+	l.doomed = append(l.doomed, l.handle(s))
 }
 
 // fallBehind puts a session on the list of those whose socket is full.
 func (l *loop) fallBehind(s *slot) {
 	s.flags |= flagBehind
-	out := s.sess.outbound()
+	out := l.outbound(s.sess)
 	out.moved = l.g.now.Load()
 	out.buffered = -1
 	if !out.listed {
@@ -161,9 +189,9 @@ func (l *loop) fallBehind(s *slot) {
 	l.busy.Store(true)
 }
 
-func (s *session) outbound() *outbound {
+func (l *loop) outbound(s *session) *outbound {
 	if s.out == nil {
-		s.out = &outbound{}
+		s.out = &outbound{loose: l.g.cfg.without.gapInPlace}
 	}
 	return s.out
 }
@@ -203,7 +231,7 @@ func (l *loop) retry(n fanout.Sub, now uint32, lim *Limits) bool {
 		if held != out.buffered {
 			out.buffered, out.moved = held, now
 		}
-		if now-out.moved >= seconds(lim.StuckAfter) && !l.g.cfg.without.stuckClose {
+		if now-out.moved > seconds(lim.StuckAfter) && !l.g.cfg.without.stuckClose {
 			l.giveUp(s)
 			return false
 		}

@@ -61,6 +61,16 @@ type Config struct {
 type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
 	recover, bindProbe, keepalive, heldLimit                        bool
+
+	// Rules of the protocol, which the model's device has to miss.
+	gapInPlace   bool        // a gap stands in the place of what is missing
+	gapOf        wire.Reason // these positions are announced
+	startMarker  bool        // a subscription begins behind what was posted before
+	withhold     bool        // live messages are passed over while the ring is read
+	replayOffset bool        // replayed messages carry their offset
+	tell         bool        // a group is told a topic before its first message
+	takeOnce     bool        // a message comes once, however many subscriptions match
+	retell       bool        // who loses an exact subscription is told by its groups
 }
 
 // DefaultTenant is the tenant of devices that name themselves.

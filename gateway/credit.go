@@ -118,6 +118,6 @@ func (l *loop) creditDue(s *session) bool {
 // sayCredit gives the device what has come back.
 func (l *loop) sayCredit(s *session) {
 	s.pub.credit += s.pub.owed
-	l.say(s, wire.Credit{Bytes: uint64(s.pub.owed)}.Append(nil))
+	l.say(s, wire.Credit{Bytes: uint64(s.pub.owed)}.Append(l.enc[:0]))
 	s.pub.owed = 0
 }

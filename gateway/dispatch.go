@@ -84,7 +84,7 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 			err = l.frame(s, t, body, len(rest)-len(tail))
 		}
 		if errors.Is(err, errLater) {
-			l.stalled = append(l.stalled, s.handle())
+			l.stalled = append(l.stalled, l.handle(s))
 			return len(b) - len(rest)
 		}
 		if err != nil {
@@ -117,7 +117,7 @@ func (l *loop) refuseFrame(s *session, t wire.Type, err error) {
 	code := wire.CodeOf(err)
 	l.counters.refused(code)
 	text := []byte(wire.CutText(err.Error(), 96))
-	l.say(s, wire.Refusal{Code: code, Type: t, Text: text}.Append(nil))
+	l.say(s, wire.Refusal{Code: code, Type: t, Text: text}.Append(l.enc[:0]))
 	l.closeWith(s, code, "")
 }
 
@@ -176,7 +176,7 @@ func (l *loop) closeFrame(s *session, body []byte) error {
 		return err
 	}
 	if c.Handle != 0 {
-		l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: wire.TypeClose, Number: uint64(c.Handle)}.Append(nil))
+		l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: wire.TypeClose, Number: uint64(c.Handle)}.Append(l.enc[:0]))
 		return nil
 	}
 	l.closeWith(s, wire.CodeOK, "")
@@ -195,7 +195,7 @@ func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
 		number = n
 	}
 	l.counters.refused(wire.CodeNotSupported)
-	l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: t, Number: number, Text: []byte("not supported by this version")}.Append(nil))
+	l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: t, Number: number, Text: []byte("not supported by this version")}.Append(l.enc[:0]))
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (l *loop) hello(s *session, h wire.Hello) error {
 	}
 	s.stage = stageProving
 	h.Auth = append([]byte(nil), h.Auth...)
-	go l.prove(s.handle(), h, addrOf(s.conn.RemoteAddr()))
+	go l.prove(l.handle(s), h, addrOf(s.conn.RemoteAddr()))
 	return nil
 }
 
@@ -298,17 +298,17 @@ func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 		sl.flags |= flagNamed
 	}
 	l.wheel.unset(s.n)
-	if s.silence = keepalive + (keepalive+1)/2 + 1; !g.cfg.without.keepalive {
-		l.wheel.set(s.n, g.now.Load()+s.silence)
+	if s.silence = uint16(keepalive + (keepalive+1)/2 + 1); !g.cfg.without.keepalive {
+		l.wheel.set(s.n, g.now.Load()+uint32(s.silence))
 	}
 	l.counters.sessions.Add(1)
-	if old, had := g.identities.claim(s.tag(), s.handle()); had {
+	if old, had := g.identities.claim(l.tag(s), l.handle(s)); had {
 		g.closeHandle(old, wire.CodeReplaced)
 	}
 	l.say(s, wire.Welcome{
 		Version: wire.Version, Recv: logOf(lim.Frame), Flags: wire.WelcomeResumes, Keepalive: keepalive,
 		Credit: uint64(lim.PublishCredit), MaxSubs: uint32(lim.Subscriptions), Life: g.life,
-	}.Append(nil))
+	}.Append(l.enc[:0]))
 	if l.departed {
 		l.say(s, g.goaway())
 	}

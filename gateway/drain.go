@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/bellwire/bellwire/fanout"
-	"github.com/bellwire/bellwire/wire"
 )
 
 const (
@@ -37,9 +36,10 @@ type run struct {
 	subs []fanout.Sub // the part of the walk that is under way
 	link *fanout.Link
 	skip int    // entries before the first one that link's group gets
-	tell []byte // TOPIC and STREAM that stand before bytes for link
+	tell []byte // TOPIC and, if the group counts, STREAM that stand before bytes for link
 	full []byte // tell + what the group gets of bytes
-	tlog uint8
+	tlog uint8  // as log, with TOPIC: whom it does not fit is never told
+	slow slotFlags
 }
 
 // node is one piece of what a session has coming.
@@ -123,7 +123,7 @@ func (l *loop) begin() {
 	}
 	*r = run{
 		walking: true, topic: first.topic, entries: l.batch[l.at:end], bytes: first.frame,
-		log: logOf(largest), walk: first.topic.WalkFor(l.n, l.batch[end-1].offset), direct: end == len(l.batch) && len(l.dirty) == 0,
+		log: logOf(largest), slow: flagsSlow, walk: first.topic.WalkFor(l.n, l.batch[end-1].offset), direct: end == len(l.batch) && len(l.dirty) == 0,
 	}
 	if len(r.entries) > 1 {
 		start := len(l.arena)
@@ -169,7 +169,7 @@ func (l *loop) follow(link *fanout.Link) {
 	if link == r.link {
 		return
 	}
-	r.link, r.tell, r.full, r.tlog, r.skip = link, nil, r.bytes, r.log, 0
+	r.link, r.tell, r.full, r.tlog, r.skip, r.slow = link, nil, r.bytes, r.log, 0, flagsSlow
 	if link == nil {
 		return
 	}
@@ -179,15 +179,18 @@ func (l *loop) follow(link *fanout.Link) {
 		r.skip++
 	}
 	r.full = bytes
-	if link.Told() {
+	t := r.topic
+	if len(t.Name()) > alwaysFits {
+		r.tlog = max(r.log, logOf(topicFrame(t).Len()))
+	}
+	if link.Told() || l.g.cfg.without.tell {
 		return
 	}
-	t := r.topic
 	start := len(l.arena)
-	l.arena = wire.Topic{Topic: wire.TopicID(t.ID()), Name: []byte(t.Name())}.Append(l.arena)
-	r.tlog = max(r.log, logOf(len(l.arena)-start))
+	l.arena = topicFrame(t).Append(l.arena)
 	if link.Group().Trackers() > 0 {
 		l.arena = l.streamFrame(t, r.entries[r.skip].offset).Append(l.arena)
+		r.slow |= flagPlain // who does not count is not told STREAM
 	}
 	end := len(l.arena)
 	r.tell = l.arena[start:end:end]
@@ -195,6 +198,9 @@ func (l *loop) follow(link *fanout.Link) {
 	r.full = l.arena[start:len(l.arena):len(l.arena)]
 	link.SetTold()
 }
+
+// alwaysFits is a length of names whose TOPIC frame fits every device.
+const alwaysFits = 100
 
 // deliverTo gives the run to some subscribers: the fast path of the product.
 func (l *loop) deliverTo(subs []fanout.Sub) {
@@ -207,12 +213,15 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 	for i := len(subs) - 1; i >= 0; i-- {
 		n := subs[i]
 		s := l.slots.at(n)
-		if s.taken == l.runs {
+		if s.taken == l.runs && !l.g.cfg.without.takeOnce {
+			if len(r.tell) > 0 {
+				l.tellTaken(s)
+			}
 			continue
 		}
 		s.taken = l.runs
 		switch {
-		case s.flags&flagsSlow != 0 || log > s.recv:
+		case s.flags&r.slow != 0 || log > s.recv:
 			l.deliverSlow(n, s)
 			continue
 		case r.direct && s.flags&(flagDirty|flagSealed) == 0:

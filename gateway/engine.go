@@ -59,19 +59,20 @@ func (e *engine) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 // OnClose unlinks the session.
 func (e *engine) OnClose(c gnet.Conn, _ error) gnet.Action {
 	if s, ok := c.Context().(*session); ok {
-		s.loop.guard(nil, func() { s.loop.lost(s) })
+		l := e.g.loopOf(c.EventLoop())
+		l.guard(nil, func() { l.lost(s) })
 	}
 	return gnet.None
 }
 
 // OnTraffic hands over what was received.
 func (e *engine) OnTraffic(c gnet.Conn) gnet.Action {
+	l := e.g.loopOf(c.EventLoop())
 	switch ctx := c.Context().(type) {
 	case *session:
-		ctx.loop.guard(ctx, func() { ctx.loop.traffic(ctx) })
+		l.guard(ctx, func() { l.traffic(ctx) })
 	case *wakeEnd:
 		_, _ = c.Discard(-1)
-		l := e.g.loopOf(c.EventLoop())
 		l.guard(nil, l.drain)
 	}
 	return gnet.None

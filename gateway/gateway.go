@@ -251,6 +251,10 @@ func (g *Gateway) loopOf(ev gnet.EventLoop) *loop {
 			return a.l
 		}
 	}
+	return g.adopt(ev)
+}
+
+func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	have := *g.byEvent.Load()

@@ -44,11 +44,13 @@ type loop struct {
 	nodes   []node
 	arena   []byte // bytes that nodes point to
 	gotten  int    // bytes gathered since the last flush, as runs
+	enc     []byte // a control frame while it is encoded
 	scratch []byte // joins what one session has coming
 	sealed  []byte // the same, sealed
 
 	behind   []fanout.Sub // sessions whose socket is full
 	replays  []fanout.Sub // sessions that read from rings
+	markers  uint32       // numbers the markers of replays
 	doomed   []handle     // sessions whose socket failed
 	stalled  []handle     // sessions with a frame that waits for the end of a walk
 	departed bool         // GOAWAY was sent
@@ -56,7 +58,7 @@ type loop struct {
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
 func newLoop(g *Gateway, n int) *loop {
-	l := &loop{g: g, n: n, log: g.log, send: sendNow, nodes: make([]node, 1, 64)}
+	l := &loop{g: g, n: n, log: g.log, send: sendNow, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
 	l.mail.arm = func() { l.execute(drainTask{l}) }
 	return l
@@ -116,7 +118,7 @@ func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
 		return nil, wire.Close{Code: code}.Append(nil)
 	}
 	n, sl := l.slots.alloc()
-	s := &session{loop: l, conn: c, n: n, gen: sl.gen}
+	s := &session{conn: c, n: n}
 	sl.fd, sl.sess, sl.flags, sl.recv = int32(fd), s, flagOpen, wire.MinFrameLog
 	if g.cfg.newTransport != nil {
 		s.secure = &secured{transport: g.cfg.newTransport()}
@@ -143,7 +145,7 @@ func (l *loop) lost(s *session) {
 	l.unlistAll(s)
 	l.wheel.unset(s.n)
 	if s.tenant != nil {
-		l.g.identities.release(s.tag(), s.handle())
+		l.g.identities.release(l.tag(s), l.handle(s))
 		l.counters.sessions.Add(-1)
 	}
 	l.slots.release(s.n)
@@ -172,7 +174,7 @@ func (l *loop) due(n fanout.Sub, now uint32) {
 		if s.silence == 0 {
 			return
 		}
-		if end := sl.seen + s.silence; int32(now-end) < 0 {
+		if end := sl.seen + uint32(s.silence); int32(now-end) < 0 {
 			l.wheel.set(n, end)
 			return
 		}

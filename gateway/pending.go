@@ -15,6 +15,8 @@ type outbound struct {
 	buffered int    // what gnet held when we last looked
 	listed   bool   // it is on the loop's list of those behind
 
+	loose bool // gaps stand anywhere; only a test of the rule has it so
+
 	replays  []replay
 	replayed bool // it is on the loop's list of those that replay
 }
@@ -101,6 +103,11 @@ func (o *outbound) toGap(i int, r wire.Reason) {
 	it := &o.items[i]
 	o.bytes -= len(it.frame)
 	*it = item{kind: itemGap, topic: it.topic, id: it.id, reason: r, count: 1}
+	if o.loose {
+		o.items = append(o.items, *it)
+		*it = item{}
+		return
+	}
 	o.merge(i)
 }
 

@@ -17,14 +17,14 @@ func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
 	if s.pub == nil {
 		lim := l.g.limits.Load()
 		s.pub = &publishing{
-			tag: s.tag(), credit: lim.PublishCredit,
+			tag: l.tag(s), credit: lim.PublishCredit,
 			tokens: float32(lim.PublishRate), tokensAt: l.g.now.Load(),
 		}
 	}
 	if s.pub.credit -= frameLen; s.pub.credit < 0 {
 		return &wire.Error{Code: wire.CodeOverCredit, Type: p.Type(), Field: "more than the credit given"}
 	}
-	c := &charge{tenant: s.tenant, owner: s.handle(), device: true, bytes: int64(frameLen)}
+	c := &charge{tenant: s.tenant, owner: l.handle(s), device: true, bytes: int64(frameLen)}
 	code, underWay := l.publishCharged(s, p, c)
 	if !underWay {
 		s.pub.owed += frameLen
@@ -44,7 +44,7 @@ func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
 // after higher ones, which ACK must not forget.
 func (l *loop) accept(s *session, seq uint64) {
 	if seq < s.pub.acked {
-		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(nil))
+		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(l.enc[:0]))
 	}
 	s.pub.acked = seq
 }
@@ -146,10 +146,10 @@ func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge,
 func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {
 	l.counters.refused(code)
 	if p.Ack {
-		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis}.Append(nil))
+		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis}.Append(l.enc[:0]))
 		return
 	}
-	l.say(s, wire.Refusal{Code: code, Type: p.Type()}.Append(nil))
+	l.say(s, wire.Refusal{Code: code, Type: p.Type()}.Append(l.enc[:0]))
 }
 
 // token takes one publish from the device's rate, which refills by the second.
@@ -175,7 +175,7 @@ func (l *loop) sayAck(s *session) {
 		return
 	}
 	if s.pub.acked != 0 {
-		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(nil))
+		l.say(s, wire.Ack{Seq: s.pub.acked}.Append(l.enc[:0]))
 		s.pub.acked = 0
 	}
 	if l.creditDue(s) {

@@ -5,20 +5,44 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// replay is a topic that a session does not take from the live list: it reads
-// the ring, or waits for the marker of its start. What the live list brings of
-// that topic is passed over until the marker has come through the mailbox, in
-// which everything before it stands before it.
+// replay is a topic that a session does not simply take from the live list. A
+// session has one for a topic at most, whatever asked for it. While it reads,
+// what the live list brings of the topic is passed over, since the ring has it.
+// A marker in the mailbox, posted under the stream's lock, is where the live list
+// takes over: everything before it stands before it.
 type replay struct {
-	topic   *fanout.Topic
-	reader  fanout.Reader
-	sub     uint32 // the device's number
-	reading bool   // false: only the marker is awaited
-	tell    bool   // LIVE is said at the end
-	marked  bool   // the marker is in the mailbox
+	topic  *fanout.Topic
+	phase  replayPhase
+	marker uint32 // number of the marker that ends the phase, unless it is replayReads
+	reader fanout.Reader
+	next   uint64   // the position of the marker
+	from   uint64   // replayLater: where to begin, if anything waits for LIVE
+	live   []uint32 // numbers of the subscriptions that are told LIVE at the end
+}
+
+type replayPhase uint8
+
+const (
+	replayReads replayPhase = iota // the ring is read
+	replayWaits                    // what comes before the marker is passed over
+	replayLater                    // the live list goes on until the marker, then begin
+)
+
+// position is the position that the session gets next.
+func (r *replay) position() uint64 {
+	switch {
+	case r.phase == replayReads:
+		return r.reader.Offset()
+	case r.phase == replayLater && len(r.live) > 0:
+		return r.from
+	}
+	return r.next
 }
 
 func (o *outbound) replayOf(t *fanout.Topic) *replay {
+	if o == nil {
+		return nil
+	}
 	for i := range o.replays {
 		if o.replays[i].topic == t {
 			return &o.replays[i]
@@ -27,26 +51,46 @@ func (o *outbound) replayOf(t *fanout.Topic) *replay {
 	return nil
 }
 
-func (o *outbound) dropReplay(t *fanout.Topic, sub uint32) {
+// withholds reports whether live messages of the topic are passed over.
+func (o *outbound) withholds(t *fanout.Topic) bool {
+	r := o.replayOf(t)
+	return r != nil && r.phase != replayLater
+}
+
+func (o *outbound) dropReplay(t *fanout.Topic) {
 	for i := range o.replays {
-		if r := &o.replays[i]; r.topic == t && r.sub == sub {
+		if o.replays[i].topic == t {
 			o.replays = append(o.replays[:i], o.replays[i+1:]...)
 			return
 		}
 	}
 }
 
-// startReplay takes a topic off the live list of a session.
-func (l *loop) startReplay(s *session, r replay) {
-	out := s.outbound()
-	r.reading = !r.marked
-	out.replays = append(out.replays, r)
+// replayFor is the session's replay of a topic, which is made if there is none.
+func (l *loop) replayFor(s *session, t *fanout.Topic) *replay {
+	out := l.outbound(s)
+	if r := out.replayOf(t); r != nil {
+		return r
+	}
 	l.slots.at(s.n).flags |= flagReplay
-	if r.reading && !out.replayed {
-		out.replayed = true
+	out.replays = append(out.replays, replay{topic: t})
+	return &out.replays[len(out.replays)-1]
+}
+
+// readFrom has a session read a topic's ring from an offset, or from where it
+// reads already if that is earlier, and returns which it is.
+func (l *loop) readFrom(s *session, t *fanout.Topic, from uint64) uint64 {
+	if r := s.out.replayOf(t); r != nil {
+		from = min(from, r.position())
+	}
+	r := l.replayFor(s, t)
+	r.phase, r.marker, r.reader = replayReads, 0, t.Stream().Reader(from)
+	if !s.out.replayed {
+		s.out.replayed = true
 		l.replays = append(l.replays, s.n)
 		l.busy.Store(true)
 	}
+	return from
 }
 
 // replayBytes is what one session is sent from rings before the next one's turn.
@@ -96,7 +140,7 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 	out := s.out
 	var b []byte
 	for i := 0; i < len(out.replays) && len(b) < replayBytes; i++ {
-		if r := &out.replays[i]; r.reading {
+		if r := &out.replays[i]; r.phase == replayReads {
 			b = l.read(s, sl, r, b)
 		}
 	}
@@ -112,7 +156,7 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 		return false
 	}
 	for i := range out.replays {
-		if out.replays[i].reading {
+		if out.replays[i].phase == replayReads {
 			return true
 		}
 	}
@@ -123,64 +167,135 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 // read appends entries of one ring to b until there is enough, and joins the
 // live list at the top.
 func (l *loop) read(s *session, sl *slot, r *replay, b []byte) []byte {
-	id := wire.TopicID(r.topic.ID())
-	var sub subscription
-	if i := s.byNumber(r.sub); i >= 0 {
-		sub = s.subs[i]
+	in := s.interest(r.topic, nil)
+	d := replaying{topic: r.topic, id: wire.TopicID(r.topic.ID()), in: in, recv: sl.recv}
+	if in.noEcho {
+		d.own = l.tag(s)
+	}
+	if !in.exact && sl.flags&flagNamed != 0 {
+		d.named, d.id = true, 0
 	}
 	now := l.g.now.Load()
 	for len(b) < replayBytes {
 		e, missed, ok := r.reader.Next(now)
 		if missed > 0 {
-			l.counters.gap(wire.ReasonNotKept, missed)
-			b = wire.Gap{Topic: id, Origin: ownOrigin, Reason: wire.ReasonNotKept, Count: missed}.Append(b)
+			b = l.replayedGap(b, &d, wire.ReasonNotKept, missed)
 		}
 		if !ok {
 			break
 		}
-		b = l.replayed(b, s, sl, &sub, id, e)
+		b = l.replayed(b, &d, e)
 	}
-	if r.reader.Join(func(uint64) { l.postMarker(s, r.topic, r.sub, r.tell) }) {
-		r.reading, r.marked = false, true
-	}
+	r.reader.Join(func(next uint64) {
+		r.phase, r.next = replayWaits, next
+		r.marker = l.postMarker(s, r.topic)
+	})
 	return b
 }
 
+// replaying says how one topic is replayed to one session.
+type replaying struct {
+	topic *fanout.Topic
+	id    wire.TopicID
+	in    interest
+	own   uint64 // tag of the session if it wants no echo
+	recv  uint8
+	named bool
+}
+
 // replayed appends one entry of a ring, encoded anew: its numbers may have died.
-func (l *loop) replayed(b []byte, s *session, sl *slot, sub *subscription, id wire.TopicID, e fanout.Entry) []byte {
-	if sub.noEcho && e.From == s.tag() {
-		if sub.track {
-			l.counters.gap(wire.ReasonOwn, 1)
-			b = wire.Gap{Topic: id, Origin: ownOrigin, Reason: wire.ReasonOwn, Count: 1}.Append(b)
+func (l *loop) replayed(b []byte, d *replaying, e fanout.Entry) []byte {
+	if d.in.noEcho && e.From == d.own {
+		if d.in.track && !d.named {
+			b = l.replayedGap(b, d, wire.ReasonOwn, 1)
 		}
 		return b
 	}
-	m := wire.Message{Topic: id, Origin: ownOrigin, Form: wire.OffsetFull, Offset: e.Offset, Payload: e.Frame[e.Body:]}
-	if logOf(m.Len()) > sl.recv {
-		l.counters.gap(wire.ReasonTooBig, 1)
-		return wire.Gap{Topic: id, Origin: ownOrigin, Reason: wire.ReasonTooBig, Count: 1}.Append(b)
+	m := wire.Message{Topic: d.id, Origin: ownOrigin, Form: wire.OffsetFull, Offset: e.Offset, Payload: e.Frame[e.Body:]}
+	if d.named {
+		m = wire.Message{Name: []byte(d.topic.Name()), Payload: e.Frame[e.Body:]}
+	}
+	if l.g.cfg.without.replayOffset {
+		m.Form = wire.OffsetNone
+	}
+	if logOf(m.Len()) > d.recv {
+		return l.replayedGap(b, d, wire.ReasonTooBig, 1)
 	}
 	l.counters.replayed.Add(1)
 	return m.Append(b)
 }
 
-// postMarker puts the start of a live subscription into the mailbox. It is
-// called under the stream's lock, so that everything before it was posted before
-// and everything after it comes after.
-func (l *loop) postMarker(s *session, t *fanout.Topic, sub uint32, tell bool) {
-	h := s.handle()
+func (l *loop) replayedGap(b []byte, d *replaying, r wire.Reason, n uint64) []byte {
+	l.counters.gap(r, n)
+	return wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: r, Count: n}.Append(b)
+}
+
+// postMarker puts a marker for a session's replay into the mailbox and returns
+// its number. It is called under the stream's lock.
+func (l *loop) postMarker(s *session, t *fanout.Topic) uint32 {
+	l.markers++
+	h, marker := l.handle(s), l.markers
 	l.mail.post(entry{call: func(l *loop) {
-		s := l.slots.get(h)
-		if s == nil || s.out == nil {
+		if s := l.slots.get(h); s != nil {
+			l.marked(s, t, marker)
+		}
+	}})
+	return marker
+}
+
+// marked acts on a marker, unless something else has happened to the replay
+// since it was posted.
+func (l *loop) marked(s *session, t *fanout.Topic, marker uint32) {
+	r := s.out.replayOf(t)
+	if r == nil || r.phase == replayReads || r.marker != marker {
+		return
+	}
+	if r.phase == replayLater && len(r.live) > 0 {
+		l.tellStream(s, t, l.readFrom(s, t, r.from))
+		return
+	}
+	next, live, waited := r.next, r.live, r.phase == replayWaits
+	s.out.dropReplay(t)
+	if len(s.out.replays) == 0 {
+		l.slots.at(s.n).flags &^= flagReplay
+	}
+	for _, sub := range live {
+		l.say(s, wire.Live{Sub: sub}.Append(nil))
+	}
+	if waited {
+		l.tellMissed(s, t, next)
+	} else {
+		l.tellStream(s, t, next)
+	}
+	l.release(s)
+}
+
+// tellStream says the position of what comes next, if anything counts it.
+func (l *loop) tellStream(s *session, t *fanout.Topic, next uint64) {
+	if s.interest(t, nil).track {
+		l.say(s, l.streamFrame(t, next).Append(nil))
+	}
+}
+
+// tellMissed tells a session what its groups may have been told while it was
+// passed over.
+func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
+	sl := l.slots.at(s.n)
+	in := s.interest(t, nil)
+	if !in.group || sl.flags&flagNamed != 0 {
+		return
+	}
+	if !in.exact {
+		if nameTooLong(t, sl.recv) {
 			return
 		}
-		s.out.dropReplay(t, sub)
-		if tell {
-			l.say(s, wire.Live{Sub: sub}.Append(nil))
-		}
-		if len(s.out.replays) == 0 {
-			l.slots.at(s.n).flags &^= flagReplay
-		}
-		l.release(s)
-	}})
+		l.say(s, topicFrame(t).Append(nil))
+	}
+	if in.track {
+		l.say(s, l.streamFrame(t, next).Append(nil))
+	}
+}
+
+func topicFrame(t *fanout.Topic) wire.Topic {
+	return wire.Topic{Topic: wire.TopicID(t.ID()), Name: []byte(t.Name())}
 }

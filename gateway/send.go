@@ -34,15 +34,16 @@ func (l *loop) sentPart(s *slot, rest []byte, err error) {
 	if err != nil && !again(err) {
 		s.flags &^= flagOpen
 		s.flags |= flagBehind // the fast path stays away
-		l.doomed = append(l.doomed, s.sess.handle())
+		l.doomed = append(l.doomed, l.handle(s.sess))
 		return
 	}
 	l.fallBehind(s)
 	l.buffer(s, rest)
 }
 
-// buffer hands bytes to gnet, which writes them when the socket takes them. It
-// copies, so a session is given only one write at a time.
+// buffer hands bytes, sealed ones if the session seals, to gnet, which writes
+// them when the socket takes them. It copies, so a session is given only one
+// write at a time.
 func (l *loop) buffer(s *slot, b []byte) {
 	if _, err := s.sess.conn.Write(b); err != nil {
 		// gnet has closed it and called lost from inside Write.
@@ -57,6 +58,9 @@ func (l *loop) say(s *session, b []byte) {
 	case sl.flags&flagOpen == 0:
 	case sl.flags&flagBehind != 0:
 		s.out.push(item{kind: itemControl, frame: bytes.Clone(b)})
+		if len(s.out.items) > mostItems {
+			l.giveUp(s) // it asks without reading the answers
+		}
 	default:
 		start := len(l.arena)
 		l.arena = append(l.arena, b...)
@@ -117,7 +121,7 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 	if sl.flags&flagBehind != 0 {
 		// Nobody waits for a socket that is full: CLOSE goes behind what gnet
 		// holds, and is lost with it if the device does not read.
-		l.buffer(sl, frame)
+		l.write(sl, frame)
 		l.drop(s)
 		return
 	}
@@ -131,15 +135,6 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 	l.unlistAll(s)
 	finish(sl.fd)
 	l.wheel.set(s.n, l.g.now.Load()+lingerSeconds)
-}
-
-// unlistAll ends all deliveries to a session.
-func (l *loop) unlistAll(s *session) {
-	for i := range s.subs {
-		l.unlist(s, i)
-	}
-	s.subs, s.out = nil, nil
-	l.slots.at(s.n).flags &^= flagOpen | flagReplay
 }
 
 func (l *loop) streamFrame(t *fanout.Topic, next uint64) wire.Stream {

@@ -30,6 +30,7 @@ const (
 	flagReplay                       // some topic is read from its ring
 	flagSealed                       // a transport seals what is sent
 	flagDirty                        // it is on the loop's dirty list
+	flagPlain                        // some wildcard of it is not tracked
 )
 
 // flagsSlow: deliveries need a closer look than the fast path takes.

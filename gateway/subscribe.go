@@ -38,7 +38,7 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 
 func (l *loop) refuseSub(s *session, sub uint32, code wire.Code) {
 	l.counters.refused(code)
-	l.say(s, wire.Subscribed{Sub: sub, Code: code, Retry: retryMillis}.Append(nil))
+	l.say(s, wire.Subscribed{Sub: sub, Code: code, Retry: retryMillis}.Append(l.enc[:0]))
 }
 
 // retryMillis is the delay that goes with the codes of ClassLater.
@@ -51,10 +51,16 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 		return wire.CodeNotSupported // no table was agreed on
 	case wire.CheckFilter(q.Filter) != nil:
 		return wire.CodeBadTopic
+	case q.PublishOnly && wire.IsWildcard(q.Filter):
+		return wire.CodeBadTopic
 	case len(s.subs) >= l.g.limits.Load().Subscriptions:
 		return wire.CodeTooManySubs
 	}
-	if may := l.g.cfg.Authorize; may != nil && may(s.identity(), ActionSubscribe, string(q.Filter)) != nil {
+	action := ActionSubscribe
+	if q.PublishOnly {
+		action = ActionPublish
+	}
+	if may := l.g.cfg.Authorize; may != nil && may(s.identity(), action, string(q.Filter)) != nil {
 		return wire.CodeNotGranted
 	}
 	return wire.CodeOK
@@ -63,9 +69,14 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 // subscribeGroup joins the sessions of this loop with the same wildcard. It
 // starts with the next message: positions are told topic by topic.
 func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
-	track := q.Track && l.slots.at(s.n).flags&flagNamed == 0
-	g := s.tenant.index.Join(l.n, string(q.Filter), s.n, track)
-	s.subs = append(s.subs, subscription{group: g, num: q.Sub, policy: q.Policy, track: track, noEcho: q.NoEcho})
+	sub := subscription{num: q.Sub, policy: q.Policy, noEcho: q.NoEcho}
+	sl := l.slots.at(s.n)
+	sub.track = q.Track && sl.flags&flagNamed == 0
+	sub.group = l.joinGroup(s, string(q.Filter), &sub.track)
+	if !sub.track {
+		sl.flags |= flagPlain
+	}
+	s.subs = append(s.subs, sub)
 	l.noEcho(s, q)
 	l.counters.subscriptions.Add(1)
 	code := wire.CodeOK
@@ -75,7 +86,27 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
 	case !l.g.allBroadcast(string(q.Filter)):
 		code = wire.CodeOKCentralAway
 	}
-	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code}.Append(nil))
+	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code}.Append(l.enc[:0]))
+}
+
+// joinGroup makes a session a member, which it is at most once however many of
+// its subscriptions have the filter. track says whether this one counts; it is
+// unset if another counts for it, since the group counts its trackers.
+func (l *loop) joinGroup(s *session, filter string, track *bool) *fanout.Group {
+	for i := range s.subs {
+		g := s.subs[i].group
+		if g == nil || g.Filter() != filter {
+			continue
+		}
+		for j := range s.subs {
+			*track = *track && (s.subs[j].group != g || !s.subs[j].track)
+		}
+		if !*track {
+			return g
+		}
+		break
+	}
+	return s.tenant.index.Join(l.n, filter, s.n, *track)
 }
 
 // allBroadcast reports whether a filter matches broadcast topics only: some
@@ -95,25 +126,27 @@ func (l *loop) noEcho(s *session, q wire.Subscribe) {
 	}
 }
 
-// subscribeTopic lists a session for an exact topic. Deliveries begin at a
-// marker in the mailbox, so that STREAM's position is that of the next message
-// (WIRE rule 5).
+// subscribeTopic lists a session for an exact topic.
 func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	id := wire.TopicID(t.ID())
 	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, track: q.Track, noEcho: q.NoEcho, mute: q.PublishOnly}
 	if q.PublishOnly {
+		code := wire.CodeOK
+		if q.Start != wire.StartNow {
+			code = wire.CodeOKLiveOnly
+		}
 		s.subs = append(s.subs, sub)
 		l.counters.subscriptions.Add(1)
-		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
+		l.say(s, wire.Subscribed{Sub: q.Sub, Code: code, Topic: id}.Append(nil))
 		return
 	}
-	from, code := l.from(q, t)
-	if code != wire.CodeOK {
-		l.refuseSub(s, q.Sub, code)
+	if q.Start != wire.StartNow && s.out != nil && len(s.out.replays) >= l.g.limits.Load().Replays {
+		l.refuseSub(s, q.Sub, wire.CodeReplayBusy)
 		return
 	}
+	had := s.interest(t, nil).any
 	l.noEcho(s, q)
-	if !s.listed(t) {
+	if !s.listed(t, -1) {
 		t.Add(l.n, s.n)
 	}
 	if q.Track {
@@ -121,25 +154,77 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	}
 	s.subs = append(s.subs, sub)
 	l.counters.subscriptions.Add(1)
-
-	say := func(next uint64) {
-		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
-		if q.Track {
-			l.say(s, l.streamFrame(t, next).Append(nil))
-		}
+	l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
+	if q.Start == wire.StartNow {
+		l.startNow(s, q, t, had)
+	} else {
+		l.startKept(s, q, t, had)
 	}
-	if q.Start != wire.StartNow {
-		say(from)
-		l.startReplay(s, replay{topic: t, reader: t.Stream().Reader(from), sub: q.Sub, tell: true})
+}
+
+// startNow begins with the next message. What is in the mailbox was published
+// before: a marker behind it says where the subscription begins, so that STREAM's
+// position is that of its first message (WIRE rule 5). had: another subscription
+// of the session brings the topic already, and goes on doing so.
+func (l *loop) startNow(s *session, q wire.Subscribe, t *fanout.Topic, had bool) {
+	switch r := s.out.replayOf(t); {
+	case r == nil:
+	case r.phase == replayLater:
+		return // it tells the position when its time has come
+	default:
+		if q.Track {
+			l.say(s, l.streamFrame(t, r.position()).Append(nil))
+		}
 		return
 	}
 	t.Stream().Mark(func(next uint64) {
-		say(next)
-		if !l.idle() {
-			l.startReplay(s, replay{topic: t, sub: q.Sub, marked: true})
-			l.postMarker(s, t, q.Sub, false)
+		idle := l.idle() || l.g.cfg.without.startMarker
+		if q.Track && (idle || !had) {
+			l.say(s, l.streamFrame(t, next).Append(nil))
+		}
+		if idle {
+			return
+		}
+		r := l.replayFor(s, t)
+		r.next, r.marker = next, l.postMarker(s, t)
+		if r.phase = replayWaits; had {
+			r.phase = replayLater
 		}
 	})
+}
+
+// startKept begins with what the ring holds.
+func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had bool) {
+	from := l.from(q, t)
+	r := s.out.replayOf(t)
+	switch {
+	case r != nil && r.phase == replayLater:
+		if r.from = min(r.from, from); len(r.live) == 0 {
+			r.from = from
+		}
+		r.live = append(r.live, q.Sub)
+		return
+	case r == nil && had:
+		// What the mailbox holds is not only in the ring, it is on its way: the
+		// replay begins behind it.
+		idle := true
+		t.Stream().Mark(func(next uint64) {
+			if idle = l.idle(); !idle {
+				r = l.replayFor(s, t)
+				r.phase, r.next, r.from, r.live = replayLater, next, from, []uint32{q.Sub}
+				r.marker = l.postMarker(s, t)
+			}
+		})
+		if !idle {
+			return
+		}
+	}
+	from = l.readFrom(s, t, from)
+	r = s.out.replayOf(t)
+	r.live = append(r.live, q.Sub)
+	if q.Track {
+		l.say(s, l.streamFrame(t, from).Append(nil))
+	}
 }
 
 // idle reports that nothing that was posted before is still to be delivered;
@@ -147,81 +232,19 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 func (l *loop) idle() bool { return !l.run.walking && l.at == len(l.batch) && l.mail.idle() }
 
 // from is the offset that a subscription which does not start now begins with.
-func (l *loop) from(q wire.Subscribe, t *fanout.Topic) (uint64, wire.Code) {
+func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	stream := t.Stream()
 	oldest, next := stream.Kept(l.g.now.Load())
 	switch q.Start {
-	case wire.StartNow:
-		return next, wire.CodeOK
 	case wire.StartLast:
-		return max(oldest, next-1), wire.CodeOK
+		return max(oldest, next-1)
 	case wire.StartKept:
-		return oldest, wire.CodeOK
-	case wire.StartCursor:
+		return oldest
+	case wire.StartNow, wire.StartCursor:
 	}
 	// A life that the cursor does not name is new to the device: all of it is
-	// missing, so it starts at the beginning.
+	// missing, so it starts at the beginning. An offset that is ahead is fine
+	// [W-6.8].
 	p, _ := q.Cursor.Find(wire.Life(stream.Life()))
-	if p.Offset >= next {
-		return 0, wire.CodeCursorUnusable
-	}
-	return p.Offset + 1, wire.CodeOK
-}
-
-// listed reports whether the session is on the topic's list.
-func (s *session) listed(t *fanout.Topic) bool {
-	for i := range s.subs {
-		if s.subs[i].topic == t && !s.subs[i].mute {
-			return true
-		}
-	}
-	return false
-}
-
-// unsubscribe answers an UNSUBSCRIBE [W-4.6].
-func (l *loop) unsubscribe(s *session, num uint32) {
-	code := wire.CodeOK
-	if i := s.byNumber(num); i >= 0 {
-		sub := s.subs[i]
-		l.unlist(s, i)
-		s.subs[i] = s.subs[len(s.subs)-1]
-		s.subs = s.subs[:len(s.subs)-1]
-		if s.out != nil && sub.topic != nil {
-			s.out.dropReplay(sub.topic, num)
-			l.release(s)
-		}
-		if sub.topic != nil && !sub.mute {
-			if s.listed(sub.topic) {
-				sub.topic.Add(l.n, s.n)
-			}
-			l.retellGroups(s)
-		}
-	}
-	l.say(s, wire.Unsubscribed{Sub: num, Code: code}.Append(nil))
-}
-
-// retellGroups has the groups of a session tell their topics again: it was not
-// told those that an exact subscription brought it until now.
-func (l *loop) retellGroups(s *session) {
-	for i := range s.subs {
-		if g := s.subs[i].group; g != nil {
-			g.Retell()
-		}
-	}
-}
-
-// unlist takes one subscription off the lists; the record stays.
-func (l *loop) unlist(s *session, i int) {
-	sub := &s.subs[i]
-	l.counters.subscriptions.Add(-1)
-	switch {
-	case sub.group != nil:
-		s.tenant.index.Leave(sub.group, s.n, sub.track)
-	case sub.mute:
-	default:
-		sub.topic.Remove(l.n, s.n)
-		if sub.track {
-			sub.topic.Track(-1)
-		}
-	}
+	return min(p.Offset, next-1) + 1
 }
