@@ -50,22 +50,28 @@ type node struct {
 
 // slice is the time that is left.
 type slice struct {
-	end time.Time
-	n   int
+	clock func() time.Time
+	every int // sends between two looks at the clock
+	end   time.Time
+	n     int
+}
+
+func (l *loop) slice() slice {
+	return slice{clock: l.clock, every: l.stride, end: l.clock().Add(sliceTime)}
 }
 
 func (s *slice) over(sends int) bool {
-	if s.n += sends; s.n < sliceCheck {
+	if s.n += sends; s.n < s.every {
 		return false
 	}
 	s.n = 0
-	return !time.Now().Before(s.end)
+	return !s.clock().Before(s.end)
 }
 
 // drain is the loop's turn: deliver what is in the mailbox, write each session
 // once, and go on later when the time is over.
 func (l *loop) drain() {
-	sl := slice{end: time.Now().Add(sliceTime)}
+	sl := l.slice()
 	if !l.deliver(&sl) {
 		l.counters.yields.Add(1)
 		l.wake()
@@ -143,7 +149,7 @@ func (l *loop) walkOn(sl *slice) bool {
 	for {
 		if len(r.subs) == 0 {
 			var link *fanout.Link
-			if r.subs, link = r.walk.Next(sliceCheck); len(r.subs) == 0 {
+			if r.subs, link = r.walk.Next(l.stride); len(r.subs) == 0 {
 				break
 			}
 			l.follow(link)

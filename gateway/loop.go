@@ -16,10 +16,12 @@ import (
 // to that loop: sessions, their subscriptions and their turn need no locks.
 type loop struct {
 	// Static after it was adopted.
-	g    *Gateway
-	n    int
-	log  *slog.Logger
-	send func(fd int32, b []byte) (int, error) // one write that never blocks
+	g      *Gateway
+	n      int
+	log    *slog.Logger
+	send   func(fd int32, b []byte) (int, error) // one write that never blocks
+	clock  func() time.Time                      // how late it is, for the length of a turn
+	stride int                                   // sends between two looks at the clock
 
 	// For any goroutine.
 	mail     mailbox
@@ -58,7 +60,7 @@ type loop struct {
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
 func newLoop(g *Gateway, n int) *loop {
-	l := &loop{g: g, n: n, log: g.log, send: sendNow, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
+	l := &loop{g: g, n: n, log: g.log, send: sendNow, clock: time.Now, stride: sliceCheck, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
 	l.mail.arm = func() { l.execute(drainTask{l}) }
 	return l

@@ -102,7 +102,7 @@ func (l *loop) replaySome(sl *slice) bool {
 	for i := 0; i < len(l.replays); i++ {
 		n := l.replays[i]
 		if l.replayOne(n) {
-			if sl.over(sliceCheck) {
+			if sl.over(l.stride) {
 				// The others go first next time.
 				l.replays = append(l.replays[i+1:], l.replays[:i+1]...)
 				return false
