@@ -13,7 +13,7 @@ import (
 // first two levels in common.
 func TestFiltersTouchFewTopics(t *testing.T) {
 	t.Parallel()
-	const topics, rounds = 4000, 50
+	const topics, rounds = 2000, 30
 	x := newIndex(t, fanout.Config{Topics: 100_000})
 	for i := range topics {
 		ensure(t, x, fmt.Sprintf("broadcast/eu/%d/%d", i%200, i))

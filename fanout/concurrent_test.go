@@ -114,8 +114,10 @@ func TestPublishWhileSubscribing(t *testing.T) {
 	}
 	for loop := range boxes {
 		wg.Go(func() {
-			l := &testLoop{t: t, x: x, number: loop, box: &boxes[loop], topics: all,
-				rng: rand.New(rand.NewPCG(12, uint64(loop))), subscribers: map[fanout.Sub]*counter{}}
+			l := &testLoop{
+				t: t, x: x, number: loop, box: &boxes[loop], topics: all,
+				rng: rand.New(rand.NewPCG(12, uint64(loop))), subscribers: map[fanout.Sub]*counter{},
+			}
 			for publishing.Load() > 0 {
 				l.turn()
 			}

@@ -352,7 +352,7 @@ func runModel(t testing.TB, seed uint64, without string) []string {
 // Whatever happens a device gets each position once, in order, or hears that it is missing (BC-7).
 func TestModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(1500) {
+	for seed := range uint64(500) {
 		require.Empty(t, runModel(t, seed, ""), "seed %d", seed)
 	}
 }
