@@ -10,7 +10,7 @@
 //
 //	publisher                                         loop 0         loop 1
 //	Lookup ─► Topic ─► Stream.Publish ─ post ──────► mailbox ──►    mailbox ──►
-//	                   (offset, ring, mask 0b11)      Walk: 3, 7     Walk: 1, 12, 40
+//	                   (offset, ring, mask 0b11)      WalkFor: 3, 7  WalkFor: 1, 12, 40
 //
 // Sessions that subscribe with the same wildcard filter on one loop form a [Group]; a topic that the filter matches has a
 // [Link] to it. Topics find out by themselves, at the next publish, that filters have come or gone, so joining a group
@@ -34,6 +34,10 @@
 //
 // One that first replays asks [Stream.Kept], reads with a [Reader], and posts its start with [Reader.Join] as soon as that
 // succeeds.
+//
+// A message's loop finds its receivers by [Topic.WalkFor] with the message's offset. The first members of a group that it
+// comes to must be told about the topic first, if [Link.Told] says so. [Topic.Walk] shows all who are listed; messages do
+// not go by it.
 //
 // # Filters
 //
