@@ -60,3 +60,9 @@ func TestPublishSubscribe(t *testing.T) { // BC-2, BC-7, BC-15
 		require.ErrorIs(t, err, client.ErrClosed)
 	})
 }
+
+// pass lets the bubble's time pass and everything come to rest.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

@@ -185,7 +185,7 @@ func (k *conn) feed(t wire.Type, body []byte) (all []delivery, first bool, err e
 	if err == nil && len(s.pending) > mostPending {
 		err = violated("the gateway asks without reading the answers")
 	}
-	if len(s.pending) > 0 || !k.leaveAt.IsZero() {
+	if first || len(s.pending) > 0 || !k.leaveAt.IsZero() {
 		k.poke()
 	}
 	return all, first, err

@@ -89,7 +89,7 @@ func (st story) tell(t *testing.T, cut *cutter) (h history) {
 				}
 			}
 		}
-		time.Sleep(time.Minute) // all reconnects are over
+		pass(time.Minute) // all reconnects are over
 		for {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			e, err := s.Next(ctx)

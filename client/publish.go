@@ -25,7 +25,8 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opts
 	for _, opt := range opts {
 		opt(&o)
 	}
-	for backoff := laterLeast; ; backoff = min(2*backoff, max(laterLeast, c.opts.backoffMax)) {
+	backoff := laterLeast
+	for {
 		err := c.publish(ctx, &message{
 			topic: topic, payload: payload, ack: !o.noAck, retry: o.retry, done: make(chan error, 1),
 		})
@@ -39,6 +40,7 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opts
 			delay = time.Duration(rand.Float64() * float64(atOnceMost))
 		case delay == 0:
 			delay = time.Duration((1 + rand.Float64()/2) * float64(backoff))
+			backoff = min(2*backoff, max(laterLeast, c.opts.backoffMax))
 		}
 		if werr := c.pause(ctx, delay); werr != nil {
 			return fmt.Errorf("%w (%w)", err, werr)

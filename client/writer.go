@@ -29,9 +29,12 @@ func (k *conn) write() {
 				k.leaveWith(err)
 				return
 			}
-			if spare = out[:0]; cap(spare) > 64<<10 {
-				spare = nil
-			}
+		}
+		// The session has the other buffer now, so this one is free.
+		if spare = out[:0]; cap(spare) > 64<<10 {
+			spare = nil
+		}
+		if len(out) > 0 {
 			continue
 		}
 		if bye {
