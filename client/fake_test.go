@@ -396,6 +396,13 @@ func (g *gateway) publish(topic string, payload []byte) {
 	}
 }
 
+// on replaces onFrame while connections are there.
+func (g *gateway) on(f func(*peer, wire.Type, []byte) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.onFrame = f
+}
+
 // each calls f for every connection.
 func (g *gateway) each(f func(p *peer)) {
 	g.mu.Lock()

@@ -35,7 +35,7 @@ func (s *session) begin(all []*intake) {
 	for _, in := range all {
 		s.intakes = append(s.intakes, in)
 		in.replays = make(map[string]*replay)
-		in.blind = false
+		in.blind, in.resumes = false, in.resumes || in.answered
 	}
 	free := int(s.welcome.MaxSubs) - len(all)
 	for _, in := range all {
@@ -197,7 +197,7 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 // placed tells the caller of Subscribe that nothing is missed from here on.
 func (s *session) placed(in *intake) {
 	if !in.answered {
-		in.answered, in.resumes = true, true
+		in.answered = true
 		in.answers(nil)
 	}
 }
