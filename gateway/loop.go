@@ -169,7 +169,8 @@ func (l *loop) due(n fanout.Sub, now uint32) {
 	s := sl.sess
 	switch s.stage {
 	case stageNew, stageProving:
-		l.closeWith(s, wire.CodeNotAuthenticated, "not authenticated in time")
+		// Slow, not refused: a device on a bad link shall try again.
+		l.closeWith(s, wire.CodeKeepaliveMissed, "not authenticated in time")
 	case stageClosing:
 		l.drop(s)
 	case stageOpen:
