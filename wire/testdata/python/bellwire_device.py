@@ -379,6 +379,7 @@ class Tracker:
     def begin(self):
         """A new connection: forget all ids, indices and subscriptions."""
         self.subs, self.topics, self.bound, self.main, self.resuming = {}, {}, {}, {}, {}
+        self.rings = True       # WELCOME.flags: without them nothing is tracked
 
     def cursor(self, topic):
         """At most 64 positions, the youngest lives if there are more."""
@@ -395,7 +396,9 @@ class Tracker:
         return handler(f) or () if handler else ()
 
     def tracked(self, topic):
-        return any(s["stands"] and s["track"] and matches(s["filter"], topic) for s in self.subs.values())
+        """None: some subscriptions that match do, some do not; then it is the gateway's choice [W-4.4]."""
+        tracks = {s["track"] and self.rings for s in self.subs.values() if s["stands"] and matches(s["filter"], topic)}
+        return None if len(tracks) > 1 else True in tracks
 
     def _missing(self, topic, life, count, reason):
         return {"event": "gap", "topic": topic, "life": life, "count": count, "reason": reason}
@@ -423,8 +426,10 @@ class Tracker:
 
     def _stream(self, f):
         topic, life = self.topics.get(f["id"]), f["life"]
-        if topic is None:
-            return                                          # no room for its name: our own loss
+        if f["next"] == 0:
+            raise ProtocolError(MALFORMED, "positions begin at 1")
+        if topic is None or self.tracked(topic) is False:
+            return                                          # no room for its name, or not ours to count [W-6.3]
         s = self.bound[f["id"], f["origin"]] = Stream(topic, life, f["next"], bool(f["flags"] & 2))
         if f["flags"] & 1:
             self.main[f["id"]] = f["origin"]
@@ -455,6 +460,8 @@ class Tracker:
             if f["reason"] != 3:
                 yield self._missing(s.topic, s.life, f["count"], f["reason"])
         else:
+            if s.next + f["count"] > MAX63 + 1:
+                raise Jump(f"gap of {f['count']} in {s.life} of {s.topic} goes beyond the last position")
             s.next += f["count"]
             yield from self._upto(s, f["reason"])
 
@@ -474,7 +481,7 @@ class Tracker:
             return
         full = f["offset_form"] in ("full", "tlvs")
         position = f["offset"] if full else None if s.sparse else s.next
-        if position is None:
+        if position is None or position > MAX63:
             raise Jump(f"message of {s.topic} whose position is not known")
         if f["offset_form"] == "low" and f["offset"] != position & 0xFF:
             raise Jump(f"check byte {f['offset']:02x} where {position} comes next in {s.life} of {s.topic}")
@@ -572,6 +579,15 @@ class Device:
         self.incarnation = random.getrandbits(32)
         self.seq, self.unsent, self.pending = 0, collections.deque(), {}    # pending: seq → (topic, payload)
         self.stopping = False
+        self.wake, self.waker = socket.socketpair()
+
+    def stop(self):
+        """Makes run() return; may be called from a signal handler or another thread."""
+        self.stopping = True
+        try:
+            self.waker.send(b".")
+        except OSError:
+            pass                    # run() is over
 
     def publish(self, topic, payload, ack=False):
         if ack:
@@ -580,10 +596,16 @@ class Device:
         self.unsent.append((self.seq if ack else None, topic, payload))
 
     def run(self):
-        """Returns the code that ended it: 00 when an event handler said so."""
+        """Returns the code that ended it: 00 when an event handler or stop() said so."""
+        with self.wake, self.waker:
+            return self._run()
+
+    def _run(self):
         address, wait = self.returning.current, 0
         while True:
-            time.sleep(wait)
+            select.select([self.wake], [], [], wait)
+            if self.stopping:
+                return OK
             code, text = self._connection(address)
             if self.stopping:
                 return OK
@@ -595,8 +617,6 @@ class Device:
                 return code
             address, wait = plan
             self._emit(event="reconnect", address=address, wait=round(wait, 3), hops=self.returning.hops)
-            if self.stopping:
-                return OK
 
     def _emit(self, **event):
         if self.on_event(event):
@@ -607,7 +627,7 @@ class Device:
         now = time.monotonic()
         self.welcome, self.goaway, self.leave_at, self.sock = {}, {}, 0, None
         self.began = self.sent_at = now
-        self.interval, self.asked_at, self.credit, self.highest, self.after, self.timers = 60, None, 0, 0, {}, []
+        self.interval, self.asked_at, self.credit, self.waiting, self.timers = 60, None, 0, collections.deque(), []
         self.last_ping, self.numbers = False, itertools.count(1)
         self.tracker.begin()
         self.early, self.extra = 0, set()
@@ -620,7 +640,7 @@ class Device:
             self._hello()
             while not self.stopping:
                 wait = self._due(time.monotonic())
-                if select.select([self.sock], [], [], wait)[0]:
+                if self.sock in select.select([self.sock, self.wake], [], [], wait)[0]:
                     data = self.sock.recv(1024 if self.slow else 65536)
                     if not data:
                         raise Ended(None, "connection ended without CLOSE")
@@ -629,7 +649,7 @@ class Device:
                         self._frame(*decode(type_, body))
                         if self.stopping:
                             break
-                    time.sleep(self.slow)
+                    select.select([self.wake], [], [], self.slow)
             self._close(OK)
             return OK, "done"
         except Jump as e:
@@ -644,10 +664,6 @@ class Device:
             return (self.goaway.get("code") if e.code is None else e.code), str(e)
         except OSError as e:
             return self.goaway.get("code"), str(e)
-        except KeyboardInterrupt:
-            self._close(OK)
-            self.stopping = True
-            return OK, "stopped"
         finally:
             if self.sock:
                 self.sock.close()
@@ -714,7 +730,7 @@ class Device:
         if now >= self.sent_at + 0.8 * self.interval:
             self._send(encode("PING", data=b""))
             self.asked_at = self.asked_at or now
-        if self.goaway and now >= self.leave_at and (not self.after or now >= self.gone_at):
+        if self.goaway and now >= self.leave_at and (not self.waiting or now >= self.gone_at):
             self._close(OK)
             raise Ended(self.goaway["code"], "left as GOAWAY asked")
         while self.timers and self.timers[0][0] <= now:
@@ -732,7 +748,7 @@ class Device:
         heapq.heappush(self.timers, (time.monotonic() + seconds, id(action), action))
 
     def _pump(self):
-        """Sends what credit allows [W-5.3]; `after` notes what was sent before each message that waits for its ACK."""
+        """Sends what credit allows [W-5.3]; `waiting` keeps the order of sending of those that want an ACK."""
         while self.unsent:
             seq, topic, payload = self.unsent[0]
             frame = encode("PUBLISH", name=topic, payload=payload, **({"seq": seq} if seq else {}))
@@ -744,8 +760,7 @@ class Device:
             else:
                 self.credit -= len(frame)
                 if seq:
-                    self.after[seq] = self.highest
-                    self.highest = max(self.highest, seq)
+                    self.waiting.append(seq)
                 self._send(frame)
             self.unsent.popleft()
         if self.leave_when_sent and not self.pending and not self.last_ping:
@@ -771,9 +786,7 @@ class Device:
         self.welcome, self.credit, self.served_from = f, f["credit"], time.monotonic()
         self.interval = max(f["keepalive"], 1)
         self._emit(event="welcome", **f)
-        if not f["flags"] & 1:                              # no rings: nothing is tracked
-            for s in self.tracker.subs.values():
-                s["track"] = False
+        self.tracker.rings = bool(f["flags"] & 1)
         if self.early or not self.filters:
             return
         # A wildcard has no cursor: first the topics that it had, exactly [W-6.8].
@@ -828,17 +841,19 @@ class Device:
 
     def _on_ack(self, f):
         seq, kind = f["seq"], f["code"] >> 5
-        if f["code"] == OK:             # cumulative; a message that was sent again only counts if the ACK came after it
-            done = sorted(s for s, after in self.after.items() if s == seq or seq > max(s, after))
-            for s in done:
-                del self.after[s], self.pending[s]
-            self._emit(event="ack", seq=seq, code=0, done=done)
-        elif seq in self.after:
-            del self.after[seq]
+        if seq not in self.waiting:
+            return
+        if kind == FINE:                # all that was sent up to here
+            done = [self.waiting.popleft() for _ in range(self.waiting.index(seq) + 1)]
+            for n in done:
+                del self.pending[n]
+            self._emit(event="ack", done=done, **f)
+        else:
+            self.waiting.remove(seq)
             self._emit(event="ack", **f)
             again = (seq, *self.pending[seq])
             if kind in (AT_ONCE, LATER):
-                wait = 0 if kind == AT_ONCE else max(f["retry"] / 1000, 0 if f["retry"] else self.returning.backoff())
+                wait = 0 if kind == AT_ONCE else f["retry"] / 1000 or self.returning.backoff()
                 self._later(wait, lambda: self.unsent.append(again))
             else:
                 del self.pending[seq]
@@ -945,11 +960,9 @@ def main(argv=None):
                         track=False, names=0, leave_when_sent=True)
         for n in range(1, args.count + 1):
             device.publish(args.topic, args.payload.replace("{n}", str(n)).encode(), args.ack)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        code = device.run()
-    except KeyboardInterrupt:
-        code = OK
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: device.stop())
+    code = device.run()
     save()
     return result["exit"] or int(code != OK)
 

@@ -1,14 +1,18 @@
 """The device agrees with vectors.json, both ways. `BELLWIRE_GATEWAY=HOST:PORT` also puts `refusals` to a gateway."""
+import contextlib
+import io
 import json
 import os
 import pathlib
 import socket
+import threading
 import unittest
 
 import bellwire_device as bw
 
 VECTORS = json.loads((pathlib.Path(__file__).resolve().parent.parent / "vectors.json").read_text(encoding="utf-8"))
 TOPIC = "broadcast/eu/kitchen"
+WELCOME = "0212010c01840780800120001122334455667788"
 HEX = {"payload", "data", "tlvs"}
 
 
@@ -173,6 +177,68 @@ class ComingBack(unittest.TestCase):
     def test_never(self):
         self.assertEqual([self.r.after(c) for c in (0x80, 0x9F, 0xA0, 0xBF)], [None] * 4)
         self.assertEqual(self.r.after(0xC0), ("a:1", 2.5))
+
+
+class Sessions(unittest.TestCase):
+    """The command against a gateway that says what the script says, one entry for each connection."""
+
+    def play(self, script, *args):
+        """Each entry is a list of frames to send; one in capitals is the name of a frame to wait for."""
+        got = []
+
+        def serve():
+            for entries in script:
+                with listener.accept()[0] as sock:
+                    reader = bw.FrameReader(2**16)
+                    got.append([])
+                    for entry in [*entries, "END"]:
+                        while entry.isupper() and entry not in [name for name, _ in got[-1]]:
+                            if not (data := sock.recv(4096)):
+                                break
+                            got[-1] += [bw.decode(*frame) for frame in reader.feed(data)]
+                        if not entry.isupper():
+                            sock.sendall(bytes.fromhex(entry))
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            server = threading.Thread(target=serve, daemon=True)
+            server.start()
+            code = bw.main(["--server", "127.0.0.1:%d" % listener.getsockname()[1], "--json", *args])
+            server.join(5)
+        return code, [json.loads(line) for line in out.getvalue().splitlines()], got
+
+    def test_first_session(self):
+        """[W-1.2], with a resume after CLOSE 22."""
+        code, events, got = self.play([
+            [WELCOME, "0503010005", "810d050101a1a2a3a4a5a6a7a8e724",
+             "50110574656d703d32312e353b68756d3d3430", "800405010103", "1503002200"],
+            [WELCOME, "0503010009", "810d090401a1a2a3a4a5a6a7a8eb24",
+             "5a140904eb2474656d703d32312e353b68756d3d3430", "830101"]], "sub", TOPIC, "--count", "2")
+        told = [(e["event"], e.get("position", e.get("count"))) for e in events if e["event"] in ("message", "gap")]
+        self.assertEqual((code, told), (0, [("message", 4711), ("gap", 3), ("message", 4715)]))
+        self.assertEqual([name for name, _ in got[1]], ["HELLO", "SUBSCRIBE", "CLOSE"])
+        self.assertEqual(got[1][1][1]["cursor"], [{"life": "a1a2a3a4a5a6a7a8", "offset": 4714}])
+
+    def test_jump(self):
+        code, events, got = self.play([
+            [WELCOME, "0503010005", "810d050101a1a2a3a4a5a6a7a8e724",
+             "5412056874656d703d32312e353b68756d3d3430"]], "sub", TOPIC)
+        self.assertEqual((code, events[-1]["event"]), (3, "jump"))
+        self.assertEqual(got[0][-1], ("CLOSE", {"handle": 0, "code": 0xA5, "text": ""}))
+
+    def test_goaway_waits_for_acks(self):
+        code, events, got = self.play([
+            [WELCOME, "PUBLISH", "0b0561904e0000", "0e020100"], [WELCOME, "PING", "0a046c617374"]],
+            "pub", TOPIC, "x", "--ack")
+        self.assertEqual(code, 0)
+        self.assertEqual([e["event"] for e in events],
+                         ["connected", "welcome", "goaway", "ack", "close", "reconnect", "connected", "welcome"])
+        self.assertEqual([name for name, _ in got[0]], ["HELLO", "PUBLISH", "CLOSE"])
+        self.assertEqual([connection[0][1]["hops"] for connection in got], [0, 1])
+
+    def test_never_again(self):
+        code, events, _ = self.play([["1503008200"]], "sub", TOPIC)
+        self.assertEqual((code, events[-1]["code"]), (1, "82"))
 
 
 @unittest.skipUnless(os.environ.get("BELLWIRE_GATEWAY"), "no BELLWIRE_GATEWAY")
