@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -57,6 +58,9 @@ func parseCursor(text []byte) ([]client.TopicPosition, error) {
 	var content cursorContent
 	if err := decoder.Decode(&content); err != nil {
 		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one object")
 	}
 	positions := make([]client.TopicPosition, 0, len(content.Positions))
 	for i, entry := range content.Positions {

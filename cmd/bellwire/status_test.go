@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// answers is an admin API that always says the same.
+func answers(t *testing.T, status int, text string) (address string, asked *string) {
+	t.Helper()
+	asked = new(string)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		*asked = r.URL.String()
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(text))
+	}))
+	t.Cleanup(server.Close)
+	return strings.TrimPrefix(server.URL, "http://"), asked
+}
+
+func TestStatusViews(t *testing.T) {
+	for _, test := range []struct {
+		args   []string
+		asked  string
+		answer string
+		want   string
+	}{
+		{
+			nil, "/v1/gateway",
+			`{"name":"gw","listen":"1.2.3.4:5","ready":true,"life":"00ff","started":"2030-01-02T03:04:05+01:00","loops":2,
+			"broadcast":["a/#","b/#"],"connections":1234,"connections_max":5000,"sessions":1233,"subscriptions":2000000,"topics":3,
+			"published":4,"deliveries":5,"replayed":6,"dropped":7,"mailbox_entries":8,"publish_credit_used_bytes":2048,"ring_bytes":100}`,
+			"name                 gw\nstate                ready\nlisten               1.2.3.4:5\nstarted              2030-01-02T02:04:05Z\n" +
+				"life                 00ff\nloops                2\nbroadcast            a/# b/#\nconnections          1,234 of 5,000\n" +
+				"sessions             1,233\nsubscriptions        2,000,000\ntopics               3\npublished            4\ndeliveries           5\n" +
+				"replayed             6\ndropped              7\nmailbox entries      8\npublish credit used  2KiB\nreplay rings         100\n",
+		},
+		{
+			[]string{"sessions", "--topic=a/b", "--tenant=x"}, "/v1/sessions?tenant=x&topic=a%2Fb",
+			`[{"tenant":"x","device":"d","remote":"1.2.3.4:5","loop":1,"subscriptions":["a/#","c"],"pending_bytes":1024}]`,
+			"DEVICE  REMOTE     LOOP  PENDING  SUBSCRIPTIONS\nx/d     1.2.3.4:5  1     1KiB     a/# c\n",
+		},
+		{
+			[]string{"topics"}, "/v1/topics", `[{"tenant":"x","topic":"a","id":1,"life":"00ff","next":8,"kept":7,"subscribers":3}]`,
+			"TOPIC  TENANT  ID  LIFE  NEXT  KEPT  SUBSCRIBERS\na      x       1   00ff  8     7     3\n",
+		},
+		{[]string{"topics", "--json"}, "/v1/topics", "[ ]\n", "[ ]\n"},
+	} {
+		address, asked := answers(t, http.StatusOK, test.answer)
+		code, stdout, stderr := ran(map[string]string{"BELLWIRE_ADMIN": address}, append([]string{"status"}, test.args...)...)
+		require.Equal(t, exitDone, code, stderr)
+		require.Equal(t, test.asked, *asked)
+		require.Equal(t, test.want, stdout)
+	}
+}
+
+func TestStatusErrors(t *testing.T) {
+	address, _ := answers(t, http.StatusBadRequest, `{"error":"topic: bad"}`)
+	code, stdout, stderr := ran(nil, "status", "--admin="+address)
+	require.Equal(t, exitFailed, code)
+	require.Empty(t, stdout)
+	require.Contains(t, stderr, `400 Bad Request: {"error":"topic: bad"}`)
+
+	address, _ = answers(t, http.StatusOK, "<html>")
+	code, _, stderr = ran(nil, "status", "--admin="+address)
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "not that of a gateway")
+
+	code, _, stderr = ran(nil, "status", "--admin=off")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "off is no address")
+	code, _, _ = ran(nil, "status", "--admin=a b")
+	require.Equal(t, exitUsage, code)
+	code, _, _ = ran(nil, "status", "nothing")
+	require.Equal(t, exitUsage, code)
+}
