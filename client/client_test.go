@@ -66,3 +66,16 @@ func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+// try is the next event, or nil if none comes.
+func try(t *testing.T, s *client.Subscription) client.Event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	e, err := s.Next(ctx)
+	if err != nil {
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		return nil
+	}
+	return e
+}

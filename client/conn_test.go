@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -410,4 +411,23 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 func TestPhaseNames(t *testing.T) {
 	require.Equal(t, "connected reconnecting closed unknown",
 		fmt.Sprint(client.Connected, " ", client.Reconnecting, " ", client.Closed, " ", client.Phase(9)))
+}
+
+// Frames may come in any pieces, also longer ones than the first buffer.
+func TestAnyChunking(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 7, 100, 4095, 4096, 4097, 1 << 20} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGateway(1)
+				g.chunk = size
+				c, _ := start(t, g)
+				s := subscribe(t, c, "broadcast/a")
+				for i := range 12 {
+					payload := strings.Repeat(string(rune('a'+i%26)), i*i*50)
+					g.Publish("broadcast/a", payload)
+					require.Equal(t, payload, string(next(t, s).(client.Message).Payload))
+				}
+			})
+		})
+	}
 }

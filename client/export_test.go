@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -18,7 +19,6 @@ func without(take func(*guards)) Option { return func(o *options) { take(&o.with
 
 // Limits that tests refer to.
 const (
-	MaxTopics    = maxTopics
 	SettledAfter = settledAfter
 )
 
@@ -115,4 +115,10 @@ func (p *Plan) Next(e Ending) (addr string, wait time.Duration, hops uint8, err 
 		err: e.Err, welcomed: e.Welcomed, served: e.Served, coded: e.Coded, code: e.Code, target: e.Target, spread: e.Spread,
 	})
 	return a.addr, a.wait, a.hops, err
+}
+
+// ByGateway reports that err is a CLOSE of the gateway's.
+func ByGateway(err error) bool {
+	var by *closedByGateway
+	return errors.As(err, &by)
 }

@@ -68,7 +68,9 @@ type gateway struct {
 	noLow   bool // live messages carry no check byte
 	drops   int  // live messages to leave out without a word, from the first on
 
-	cut *cutter
+	chunk int // the most that one write carries; 0: all
+	cut   *cutter
+	tap   func(from string, frame []byte) // sees all frames
 
 	mu     sync.Mutex
 	topics map[string]*stream
@@ -91,6 +93,7 @@ type cutter struct {
 	atRead int
 	inside bool   // with atSent: in the middle of the next frame
 	after  func() // called once when it cuts
+	paused bool
 }
 
 func (c *cutter) do() {
@@ -163,14 +166,28 @@ func (p *peer) write() {
 
 // pass writes one frame, unless the cutter says otherwise.
 func (p *peer) pass(b []byte) bool {
+	if p.g.tap != nil {
+		p.g.tap("G", b)
+	}
 	c := p.g.cut
 	if c == nil {
-		_, err := p.nc.Write(b)
-		return err == nil
+		for len(b) > 0 {
+			n := len(b)
+			if p.g.chunk > 0 {
+				n = min(n, p.g.chunk)
+			}
+			if _, err := p.nc.Write(b[:n]); err != nil {
+				return false
+			}
+			b = b[n:]
+		}
+		return true
 	}
 	c.mu.Lock()
-	stop := c.atSent == c.sent
-	c.sent++
+	stop := c.atSent == c.sent && !c.paused
+	if !c.paused {
+		c.sent++
+	}
 	c.mu.Unlock()
 	if stop {
 		if c.inside {
@@ -198,11 +215,16 @@ func (p *peer) read() {
 			if err != nil {
 				break
 			}
+			if p.g.tap != nil {
+				p.g.tap("D", buf[:len(buf)-len(rest)])
+			}
 			buf = rest
 			if c := p.g.cut; c != nil {
 				c.mu.Lock()
-				stop := c.atRead == c.read
-				c.read++
+				stop := c.atRead == c.read && !c.paused
+				if !c.paused {
+					c.read++
+				}
 				c.mu.Unlock()
 				if stop {
 					c.do()
