@@ -40,12 +40,14 @@ func TestStatusViews(t *testing.T) {
 				"replayed             6\ndropped              7\nmailbox entries      8\npublish credit used  2KiB\nreplay rings         100\n",
 		},
 		{
-			[]string{"sessions", "--topic=a/b", "--tenant=x"}, "/v1/sessions?tenant=x&topic=a%2Fb",
+			[]string{"sessions", "--topic=a/b", "--tenant=x"},
+			"/v1/sessions?tenant=x&topic=a%2Fb",
 			`[{"tenant":"x","device":"d","remote":"1.2.3.4:5","loop":1,"subscriptions":["a/#","c"],"pending_bytes":1024}]`,
 			"DEVICE  REMOTE     LOOP  PENDING  SUBSCRIPTIONS\nx/d     1.2.3.4:5  1     1KiB     a/# c\n",
 		},
 		{
-			[]string{"topics"}, "/v1/topics", `[{"tenant":"x","topic":"a","id":1,"life":"00ff","next":8,"kept":7,"subscribers":3}]`,
+			[]string{"topics"},
+			"/v1/topics", `[{"tenant":"x","topic":"a","id":1,"life":"00ff","next":8,"kept":7,"subscribers":3}]`,
 			"TOPIC  TENANT  ID  LIFE  NEXT  KEPT  SUBSCRIBERS\na      x       1   00ff  8     7     3\n",
 		},
 		{[]string{"topics", "--json"}, "/v1/topics", "[ ]\n", "[ ]\n"},
