@@ -27,9 +27,6 @@ func (g *Gateway) maxConns() int { return g.limits.Load().Connections }
 
 // admit counts a new connection in, or says why it is refused.
 func (g *Gateway) admit() wire.Code {
-	if g.draining.Load() {
-		return wire.CodeDraining
-	}
 	if !g.connects.Allow() {
 		return wire.CodeConnectRate
 	}

@@ -203,6 +203,15 @@ func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
 // loop.
 func (l *loop) hello(s *session, h wire.Hello) error {
 	l.slots.at(s.n).recv = h.Recv
+	if l.g.draining.Load() {
+		// Who was sent on three times is not sent on again (WIRE rule 10).
+		code := wire.CodeDraining
+		if h.Hops >= mostHops {
+			code = wire.CodeOverload
+		}
+		l.closeWith(s, code, "")
+		return nil
+	}
 	if l.g.cfg.Authenticate == nil {
 		id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
 		if id.Device == "" {
@@ -222,6 +231,9 @@ func (l *loop) hello(s *session, h wire.Hello) error {
 	go l.prove(l.handle(s), h, addrOf(s.conn.RemoteAddr()))
 	return nil
 }
+
+// mostHops is how often a device is sent elsewhere before it was served.
+const mostHops = 3
 
 // randomDevice names a device that did not name itself.
 func randomDevice() string { return fmt.Sprintf("anon-%016x", rand.Uint64()) }
