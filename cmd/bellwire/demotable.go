@@ -82,28 +82,25 @@ func latencyText(d time.Duration) string {
 	return d.Round(10 * time.Millisecond).String()
 }
 
-// recentRate is how much a counter grew in about the last second.
+// recentRate is how fast a counter grew in the last full second.
 type recentRate struct {
-	seen []reading
-}
-
-type reading struct {
-	at    time.Time
-	count uint64
+	at        time.Time
+	count     uint64
+	perSecond float64
 }
 
 // rateWindow is a little less than a second, so that a ticker's jitter does not make it two.
 const rateWindow = 950 * time.Millisecond
 
-// add takes a reading and returns the growth per second since the last one that is a window old, or since the first.
+// add takes a reading. Bursts come once a second, so a rate over less would be nothing, or twice what it is.
 func (r *recentRate) add(at time.Time, count uint64) float64 {
-	r.seen = append(r.seen, reading{at, count})
-	for len(r.seen) > 2 && at.Sub(r.seen[1].at) >= rateWindow {
-		r.seen = r.seen[1:]
+	elapsed := at.Sub(r.at)
+	switch {
+	case r.at.IsZero():
+		r.at, r.count = at, count
+	case elapsed >= rateWindow:
+		r.perSecond = float64(count-r.count) / elapsed.Seconds()
+		r.at, r.count = at, count
 	}
-	elapsed := at.Sub(r.seen[0].at).Seconds()
-	if elapsed <= 0 {
-		return 0
-	}
-	return float64(count-r.seen[0].count) / elapsed
+	return r.perSecond
 }

@@ -112,7 +112,7 @@ func (w *watcher) state(s client.State) {
 			return
 		}
 		w.lost = true
-		fmt.Fprintf(w.out, "bellwire: %v; trying %s\n", s.Err, s.Server)
+		fmt.Fprintf(w.out, "bellwire: %s; trying %s\n", inWords(s.Err), s.Server)
 		if w.giveUp > 0 {
 			w.patient = time.AfterFunc(w.giveUp, func() {
 				w.end(exitWith(exitLost, fmt.Errorf("gave up: no connection for %s; the last error was: %w", durationText(w.giveUp), s.Err)))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -65,7 +66,7 @@ func report(w io.Writer, err error) exitCode {
 	if code == exitDone || code == exitInterrupted {
 		return code
 	}
-	fmt.Fprintf(w, "bellwire: %v\n", err)
+	fmt.Fprintf(w, "bellwire: %s\n", inWords(err))
 	var parse *kong.ParseError
 	if errors.As(err, &parse) {
 		command := "bellwire"
@@ -78,3 +79,6 @@ func report(w io.Writer, err error) exitCode {
 	}
 	return code
 }
+
+// inWords is an error for a person, who does not care which package of this program it comes from.
+func inWords(err error) string { return strings.TrimPrefix(err.Error(), "client: ") }

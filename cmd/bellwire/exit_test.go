@@ -54,4 +54,7 @@ func TestReport(t *testing.T) {
 	require.Empty(t, out.String())
 	require.Equal(t, exitFailed, report(&out, errors.New("no such topic")))
 	require.Equal(t, "bellwire: no such topic\n", out.String())
+	out.Reset()
+	require.Equal(t, exitFailed, report(&out, errors.New("client: no such client: x")))
+	require.Equal(t, "bellwire: no such client: x\n", out.String())
 }
