@@ -145,7 +145,7 @@ func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
 // wants reports whether a session is subscribed to a topic (BC-6).
 func (s *session) wants(topic string) bool {
 	for i := range s.subs {
-		if !s.subs[i].mute && wire.Match(s.subs[i].filter(), topic) {
+		if s.subs[i].flags&subMute == 0 && wire.Match(s.subs[i].filter(), topic) {
 			return true
 		}
 	}

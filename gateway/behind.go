@@ -13,8 +13,14 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		return
 	}
 	r, s := &l.run, sl.sess
-	if s.out.withholds(r.topic) && !l.g.cfg.without.withhold {
-		return // the ring has it, or it came before the subscription's start
+	if rp := s.out.replayOf(r.topic); rp != nil && !l.g.cfg.without.withhold {
+		switch {
+		case rp.phase != replayLater:
+			return // the ring has it, or it came before the subscription's start
+		case rp.byGroups && r.link == nil:
+			sl.taken = l.runs - 1 // before the start of the exact one: as if it were not there
+			return
+		}
 	}
 	var group *fanout.Group
 	if r.link != nil {
@@ -62,24 +68,6 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		}
 	}
 	d.flushGap()
-}
-
-// tellTaken tells a session that got the run through another subscription what
-// its group is told with it: the position, if that is the subscription that
-// counts. The id it knows.
-func (l *loop) tellTaken(sl *slot) {
-	r := &l.run
-	if sl.flags&(flagOpen|flagNamed) != flagOpen {
-		return
-	}
-	s := sl.sess
-	if s.out.withholds(r.topic) {
-		return // it is told at the end of the replay
-	}
-	in := s.interest(r.topic, r.link.Group())
-	if in.track && (in.exact || !nameTooLong(r.topic, sl.recv)) {
-		l.say(s, l.streamFrame(r.topic, r.entries[len(r.entries)-1].offset+1).Append(nil))
-	}
 }
 
 // nameTooLong reports that a topic can never be told to a device.
@@ -138,7 +126,8 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 	}
 	lim := l.g.limits.Load()
 	if d.in.policy == wire.Lossless && len(d.s.out.replays) < lim.Replays {
-		if from := l.readFrom(d.s, d.topic, offset); from != offset {
+		waiting := d.s.out.replayOf(d.topic) != nil // for its marker, to be told the position
+		if from := l.readFrom(d.s, d.topic, offset); waiting {
 			l.tellStream(d.s, d.topic, from)
 		}
 		return false

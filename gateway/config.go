@@ -70,7 +70,6 @@ type guards struct {
 	replayOffset bool        // replayed messages carry their offset
 	tell         bool        // a group is told a topic before its first message
 	takeOnce     bool        // a message comes once, however many subscriptions match
-	retell       bool        // who loses an exact subscription is told by its groups
 }
 
 // DefaultTenant is the tenant of devices that name themselves.

@@ -192,11 +192,11 @@ func (l *loop) follow(link *fanout.Link) {
 	if link.Told() || l.g.cfg.without.tell {
 		return
 	}
+	r.slow |= flagPlain // who does not count is not told STREAM; or counts through another group
 	start := len(l.arena)
 	l.arena = topicFrame(t).Append(l.arena)
 	if link.Group().Trackers() > 0 {
 		l.arena = l.streamFrame(t, r.entries[r.skip].offset).Append(l.arena)
-		r.slow |= flagPlain // who does not count is not told STREAM
 	}
 	end := len(l.arena)
 	r.tell = l.arena[start:end:end]
@@ -220,9 +220,6 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 		n := subs[i]
 		s := l.slots.at(n)
 		if s.taken == l.runs && !l.g.cfg.without.takeOnce {
-			if len(r.tell) > 0 {
-				l.tellTaken(s)
-			}
 			continue
 		}
 		s.taken = l.runs

@@ -11,13 +11,14 @@ import (
 // A marker in the mailbox, posted under the stream's lock, is where the live list
 // takes over: everything before it stands before it.
 type replay struct {
-	topic  *fanout.Topic
-	phase  replayPhase
-	marker uint32 // number of the marker that ends the phase, unless it is replayReads
-	reader fanout.Reader
-	next   uint64   // the position of the marker
-	from   uint64   // replayLater: where to begin, if anything waits for LIVE
-	live   []uint32 // numbers of the subscriptions that are told LIVE at the end
+	topic    *fanout.Topic
+	phase    replayPhase
+	marker   uint32 // number of the marker that ends the phase, unless it is replayReads
+	reader   fanout.Reader
+	next     uint64   // the position of the marker
+	from     uint64   // replayLater: where to begin, if anything waits for LIVE
+	byGroups bool     // replayLater: until then only wildcards bring the topic
+	live     []uint32 // numbers of the subscriptions that are told LIVE at the end
 }
 
 type replayPhase uint8
@@ -49,12 +50,6 @@ func (o *outbound) replayOf(t *fanout.Topic) *replay {
 		}
 	}
 	return nil
-}
-
-// withholds reports whether live messages of the topic are passed over.
-func (o *outbound) withholds(t *fanout.Topic) bool {
-	r := o.replayOf(t)
-	return r != nil && r.phase != replayLater
 }
 
 func (o *outbound) dropReplay(t *fanout.Topic) {
@@ -291,7 +286,7 @@ func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
 		}
 		l.say(s, topicFrame(t).Append(nil))
 	}
-	if in.track {
+	if in.groupTracks {
 		l.say(s, l.streamFrame(t, next).Append(nil))
 	}
 }

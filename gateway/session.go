@@ -52,9 +52,30 @@ type subscription struct {
 	group  *fanout.Group // wildcards
 	num    uint32        // the device's number
 	policy wire.Policy
-	track  bool
-	noEcho bool
-	mute   bool // publish only
+	flags  subFlags
+}
+
+type subFlags uint8
+
+const (
+	subTracks  subFlags = 1 << iota // the device counts
+	subCounted                      // it is one of its group's trackers
+	subNoEcho                       // the session's own messages are not wanted
+	subMute                         // publish only
+)
+
+// flagsOf are those of a SUBSCRIBE.
+func flagsOf(q wire.Subscribe) (f subFlags) {
+	if q.Track {
+		f |= subTracks
+	}
+	if q.NoEcho {
+		f |= subNoEcho
+	}
+	if q.PublishOnly {
+		f |= subMute
+	}
+	return f
 }
 
 func (l *loop) handle(s *session) handle { return handle{uint32(l.n), s.n, l.slots.at(s.n).gen} }
@@ -74,21 +95,6 @@ func (s *session) byNumber(num uint32) int {
 		}
 	}
 	return -1
-}
-
-// match is the subscription that a message on the topic came for: the exact one
-// first, else the one of the group.
-func (s *session) match(t *fanout.Topic, g *fanout.Group) *subscription {
-	var found *subscription
-	for i := range s.subs {
-		switch sub := &s.subs[i]; {
-		case sub.topic == t && !sub.mute:
-			return sub
-		case g != nil && sub.group == g && found == nil:
-			found = sub
-		}
-	}
-	return found
 }
 
 // stage is how far a session has come.

@@ -24,8 +24,8 @@ type sim struct {
 	conns map[int32]*simConn
 	fds   int32
 
-	// clock is asked by loops how late it is; nil: no time passes.
-	clock func() time.Time
+	// late is asked whenever a loop looks whether its turn is over; nil: never.
+	late func() bool
 }
 
 // firstSimFD is far above any descriptor of this process, so that what the
@@ -46,6 +46,14 @@ func newSim(t testing.TB, cfg Config) *sim {
 	for _, l := range g.loops {
 		l.ev = simLoop{sim: m}
 		l.send = m.send
+		l.stride = 1
+		begin := time.Unix(0, 0)
+		l.clock = func() time.Time {
+			if m.late != nil && m.late() {
+				begin = begin.Add(sliceTime)
+			}
+			return begin
+		}
 	}
 	return m
 }

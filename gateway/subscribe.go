@@ -69,14 +69,11 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 // subscribeGroup joins the sessions of this loop with the same wildcard. It
 // starts with the next message: positions are told topic by topic.
 func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
-	sub := subscription{num: q.Sub, policy: q.Policy, noEcho: q.NoEcho}
 	sl := l.slots.at(s.n)
-	sub.track = q.Track && sl.flags&flagNamed == 0
-	sub.group = l.joinGroup(s, string(q.Filter), &sub.track)
-	if !sub.track {
-		sl.flags |= flagPlain
+	if sl.flags&flagNamed != 0 {
+		q.Track = false // a position needs an id
 	}
-	s.subs = append(s.subs, sub)
+	l.joinGroup(s, q)
 	l.noEcho(s, q)
 	l.counters.subscriptions.Add(1)
 	code := wire.CodeOK
@@ -87,26 +84,51 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
 		code = wire.CodeOKCentralAway
 	}
 	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code}.Append(l.enc[:0]))
+	if !q.Track {
+		sl.flags |= flagPlain
+	} else {
+		l.tellOthers(s, string(q.Filter))
+	}
 }
 
 // joinGroup makes a session a member, which it is at most once however many of
-// its subscriptions have the filter. track says whether this one counts; it is
-// unset if another counts for it, since the group counts its trackers.
-func (l *loop) joinGroup(s *session, filter string, track *bool) *fanout.Group {
+// its subscriptions have the filter; one of them is counted as a tracker.
+func (l *loop) joinGroup(s *session, q wire.Subscribe) {
+	sub := subscription{num: q.Sub, policy: q.Policy, flags: flagsOf(q)}
+	counted := false
 	for i := range s.subs {
-		g := s.subs[i].group
-		if g == nil || g.Filter() != filter {
+		if g := s.subs[i].group; g != nil && g.Filter() == string(q.Filter) {
+			sub.group = g
+			counted = counted || s.subs[i].flags&subCounted != 0
+		}
+	}
+	if q.Track && !counted {
+		sub.flags |= subCounted
+	}
+	if sub.group == nil || sub.flags&subCounted != 0 {
+		sub.group = s.tenant.index.Join(l.n, string(q.Filter), s.n, q.Track)
+	}
+	s.subs = append(s.subs, sub)
+}
+
+// tellOthers has a session told the position of topics that subscriptions which
+// do not count have brought it until now: a wildcard that counts has joined them.
+func (l *loop) tellOthers(s *session, filter string) {
+	l.retellGroups(s)
+	if s.out != nil {
+		for i := range s.out.replays {
+			if r := &s.out.replays[i]; r.phase != replayLater && wire.Match(filter, r.topic.Name()) {
+				l.say(s, l.streamFrame(r.topic, r.position()).Append(nil))
+			}
+		}
+	}
+	for i := range s.subs {
+		sub := &s.subs[i]
+		if sub.topic == nil || sub.flags&(subMute|subTracks) != 0 || !wire.Match(filter, sub.topic.Name()) {
 			continue
 		}
-		for j := range s.subs {
-			*track = *track && (s.subs[j].group != g || !s.subs[j].track)
-		}
-		if !*track {
-			return g
-		}
-		break
+		l.startNow(s, sub.topic, interest{any: true, exact: true})
 	}
-	return s.tenant.index.Join(l.n, filter, s.n, *track)
 }
 
 // allBroadcast reports whether a filter matches broadcast topics only: some
@@ -129,7 +151,7 @@ func (l *loop) noEcho(s *session, q wire.Subscribe) {
 // subscribeTopic lists a session for an exact topic.
 func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	id := wire.TopicID(t.ID())
-	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, track: q.Track, noEcho: q.NoEcho, mute: q.PublishOnly}
+	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, flags: flagsOf(q)}
 	if q.PublishOnly {
 		code := wire.CodeOK
 		if q.Start != wire.StartNow {
@@ -140,11 +162,11 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 		l.say(s, wire.Subscribed{Sub: q.Sub, Code: code, Topic: id}.Append(nil))
 		return
 	}
-	if q.Start != wire.StartNow && s.out != nil && len(s.out.replays) >= l.g.limits.Load().Replays {
+	if q.Start != wire.StartNow && s.out != nil && s.out.replayOf(t) == nil && len(s.out.replays) >= l.g.limits.Load().Replays {
 		l.refuseSub(s, q.Sub, wire.CodeReplayBusy)
 		return
 	}
-	had := s.interest(t, nil).any
+	had := s.interest(t, nil)
 	l.noEcho(s, q)
 	if !s.listed(t, -1) {
 		t.Add(l.n, s.n)
@@ -156,7 +178,7 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	l.counters.subscriptions.Add(1)
 	l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
 	if q.Start == wire.StartNow {
-		l.startNow(s, q, t, had)
+		l.startNow(s, t, had)
 	} else {
 		l.startKept(s, q, t, had)
 	}
@@ -164,47 +186,46 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 
 // startNow begins with the next message. What is in the mailbox was published
 // before: a marker behind it says where the subscription begins, so that STREAM's
-// position is that of its first message (WIRE rule 5). had: another subscription
-// of the session brings the topic already, and goes on doing so.
-func (l *loop) startNow(s *session, q wire.Subscribe, t *fanout.Topic, had bool) {
+// position is that of its first message (WIRE rule 5). had are the other
+// subscriptions of the session, which go on bringing the topic until then.
+func (l *loop) startNow(s *session, t *fanout.Topic, had interest) {
 	switch r := s.out.replayOf(t); {
 	case r == nil:
 	case r.phase == replayLater:
 		return // it tells the position when its time has come
 	default:
-		if q.Track {
-			l.say(s, l.streamFrame(t, r.position()).Append(nil))
-		}
+		l.tellStream(s, t, r.position())
 		return
 	}
 	t.Stream().Mark(func(next uint64) {
 		idle := l.idle() || l.g.cfg.without.startMarker
-		if q.Track && (idle || !had) {
-			l.say(s, l.streamFrame(t, next).Append(nil))
+		if idle || !had.any {
+			l.tellStream(s, t, next)
 		}
 		if idle {
 			return
 		}
 		r := l.replayFor(s, t)
 		r.next, r.marker = next, l.postMarker(s, t)
-		if r.phase = replayWaits; had {
-			r.phase = replayLater
+		if r.phase = replayWaits; had.any {
+			r.phase, r.byGroups = replayLater, !had.exact
 		}
 	})
 }
 
 // startKept begins with what the ring holds.
-func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had bool) {
+func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had interest) {
 	from := l.from(q, t)
 	r := s.out.replayOf(t)
 	switch {
 	case r != nil && r.phase == replayLater:
+		// Nothing that comes behind the marker may be left out.
 		if r.from = min(r.from, from); len(r.live) == 0 {
-			r.from = from
+			r.from = min(from, r.next)
 		}
 		r.live = append(r.live, q.Sub)
 		return
-	case r == nil && had:
+	case r == nil && had.any:
 		// What the mailbox holds is not only in the ring, it is on its way: the
 		// replay begins behind it.
 		idle := true
@@ -212,7 +233,7 @@ func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had bool
 			if idle = l.idle(); !idle {
 				r = l.replayFor(s, t)
 				r.phase, r.next, r.from, r.live = replayLater, next, from, []uint32{q.Sub}
-				r.marker = l.postMarker(s, t)
+				r.byGroups, r.marker = !had.exact, l.postMarker(s, t)
 			}
 		})
 		if !idle {
@@ -222,9 +243,7 @@ func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had bool
 	from = l.readFrom(s, t, from)
 	r = s.out.replayOf(t)
 	r.live = append(r.live, q.Sub)
-	if q.Track {
-		l.say(s, l.streamFrame(t, from).Append(nil))
-	}
+	l.tellStream(s, t, from)
 }
 
 // idle reports that nothing that was posted before is still to be delivered;

@@ -11,7 +11,7 @@ import (
 // that index, lists it for the topic.
 func (s *session) listed(t *fanout.Topic, but int) bool {
 	for i := range s.subs {
-		if s.subs[i].topic == t && !s.subs[i].mute && i != but {
+		if s.subs[i].topic == t && s.subs[i].flags&subMute == 0 && i != but {
 			return true
 		}
 	}
@@ -40,7 +40,7 @@ func (l *loop) unsubscribe(s *session, num uint32) {
 		if s.out != nil {
 			l.endReplays(s, num)
 		}
-		if sub.topic != nil && !sub.mute && !l.g.cfg.without.retell {
+		if sub.topic != nil && sub.flags&subMute == 0 {
 			l.retellGroups(s)
 		}
 	}
@@ -82,16 +82,16 @@ func (l *loop) unlist(s *session, i int) {
 	switch {
 	case sub.group != nil:
 		if other := s.sharing(sub.group, i); other >= 0 {
-			s.subs[other].track = s.subs[other].track || sub.track
+			s.subs[other].flags |= sub.flags & subCounted
 			return
 		}
-		s.tenant.index.Leave(sub.group, s.n, sub.track)
-	case sub.mute:
+		s.tenant.index.Leave(sub.group, s.n, sub.flags&subCounted != 0)
+	case sub.flags&subMute != 0:
 	default:
 		if !s.listed(sub.topic, i) {
 			sub.topic.Remove(l.n, s.n)
 		}
-		if sub.track {
+		if sub.flags&subTracks != 0 {
 			sub.topic.Track(-1)
 		}
 	}

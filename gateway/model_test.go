@@ -1,0 +1,305 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// The model: a gateway of two loops without sockets, and a handful of devices
+// that subscribe, publish, stop reading, leave and come back, while loops are
+// interrupted in the middle of a walk. Each device counts (counter) and complains
+// about whatever PROTOCOL.md does not allow. A seed tells a history again.
+type model struct {
+	*sim
+	rng        *rand.Rand
+	devices    []*counter
+	smallRings bool
+
+	said map[uint32]saying // by the number in the payload
+	next map[string]uint64 // of each topic
+	log  map[string][]saying
+	ids  uint32
+
+	problems []string
+	history  []string
+}
+
+// saying is one published message.
+type saying struct {
+	topic  string
+	offset uint64
+	from   string // the device that published it
+}
+
+var modelTopics = []string{"broadcast/a", "broadcast/b", "broadcast/" + strings.Repeat("long", 30)}
+
+var modelFilters = append([]string{"broadcast/#", "broadcast/+", "broadcast/+/#"}, modelTopics...)
+
+func newModel(t testing.TB, seed uint64, without guards) *model {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	cfg := Config{Loops: 2, without: without}
+	cfg.Limits.PendingBytes = 1024
+	cfg.Limits.StuckAfter = 1 << 40 // closing is for other tests
+	small := rng.IntN(2) == 0
+	if small {
+		cfg.Limits.RingMessages = 8
+	}
+	if rng.IntN(2) == 0 {
+		cfg.Limits.Replays = 1
+	}
+	m := &model{
+		sim: newSim(t, cfg), rng: rng, smallRings: small,
+		said: map[uint32]saying{}, next: map[string]uint64{}, log: map[string][]saying{},
+	}
+	m.g.cfg.Authorize = func(id wire.Identity, a Action, filter string) error {
+		for _, d := range m.devices {
+			if d.name == id.Device && a == ActionSubscribe {
+				d.taken(filter)
+			}
+		}
+		return nil
+	}
+	m.late = func() bool { return m.rng.IntN(3) == 0 }
+	for _, topic := range modelTopics {
+		m.next[topic] = 1
+	}
+	for i := range 5 {
+		d := &counter{m: m, name: fmt.Sprintf("d%d", i), had: map[string]uint64{}, recv: 16, names: 100}
+		if rng.IntN(4) == 0 {
+			d.recv = wire.MinFrameLog
+		}
+		if rng.IntN(5) == 0 {
+			d.names = 0
+		}
+		m.devices = append(m.devices, d)
+	}
+	return m
+}
+
+func (m *model) problem(format string, args ...any) {
+	m.problems = append(m.problems, fmt.Sprintf(format, args...))
+}
+
+func (m *model) must(err error) {
+	if err != nil {
+		m.problem("%v", err)
+	}
+}
+
+// learn reads from the streams what was published, and then has the devices look
+// at what they got.
+func (m *model) learn() {
+	ten, err := m.g.tenants.get(DefaultTenant)
+	require.NoError(m.t, err)
+	ten.index.Each(func(t *fanout.Topic) bool {
+		name := t.Name()
+		r := t.Stream().Reader(m.next[name])
+		for {
+			e, missed, ok := r.Next(m.g.now.Load())
+			require.Zero(m.t, missed, "the model looks too seldom")
+			if !ok {
+				return true
+			}
+			id := binary.BigEndian.Uint32(e.Frame[e.Body:])
+			s := saying{name, e.Offset, m.publisher(e.From)}
+			m.said[id] = s
+			m.log[name] = append(m.log[name], s)
+			m.next[name] = e.Offset + 1
+		}
+	})
+	for _, d := range m.devices {
+		d.read()
+	}
+}
+
+// top is the position of a topic's next message.
+func (m *model) top(name string) uint64 {
+	ten, err := m.g.tenants.get(DefaultTenant)
+	require.NoError(m.t, err)
+	if t := ten.index.Lookup([]byte(name)); t != nil {
+		return t.Stream().Next()
+	}
+	return 1
+}
+
+func (m *model) publisher(tag uint64) string {
+	for _, d := range m.devices {
+		if m.g.identities.tag(wire.Identity{Tenant: DefaultTenant, Device: d.name}) == tag {
+			return d.name
+		}
+	}
+	return ""
+}
+
+// others counts the positions from a to before b that a device is owed.
+func (m *model) others(topic string, a, b uint64, device string, noEcho bool) (n uint64) {
+	for o := a; o < b; o++ {
+		if !noEcho || m.log[topic][o-1].from != device {
+			n++
+		}
+	}
+	return n
+}
+
+func pick[T any](m *model, of []T) T { return of[m.rng.IntN(len(of))] }
+
+func (m *model) payload() []byte {
+	m.ids++
+	b := binary.BigEndian.AppendUint32(nil, m.ids)
+	return append(b, make([]byte, pick(m, []int{0, 10, 90, 200}))...)
+}
+
+func (m *model) note(format string, args ...any) {
+	m.history = append(m.history, fmt.Sprintf(format, args...))
+}
+
+// told is the history as the device of the first problem saw it.
+func (m *model) told() string {
+	name, _, _ := strings.Cut(m.problems[0], ":")
+	var out []string
+	for _, line := range m.history {
+		if strings.HasPrefix(line, name) || strings.Contains(line, "publish") || line[0] != 'd' || strings.HasPrefix(line, "drain") {
+			out = append(out, strings.ReplaceAll(line, modelTopics[2], "broadcast/long"))
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+func (m *model) step() {
+	d := pick(m, m.devices)
+	switch n := m.rng.IntN(100); {
+	case !d.open():
+		loop := m.rng.IntN(2)
+		m.note("%s connects on loop %d, recv %d names %d", d.name, loop, d.recv, d.names)
+		d.connect(loop)
+		m.learn()
+		for range m.rng.IntN(3) {
+			m.subscribe(d)
+			m.learn()
+		}
+	case n < 30:
+		topic := pick(m, modelTopics)
+		m.note("publish %d to %.14s", m.ids+1, topic)
+		m.publish(topic, m.payload())
+	case n < 45:
+		topic := pick(m, modelTopics)
+		d.seq++
+		m.note("%s publishes %d to %.14s", d.name, m.ids+1, topic)
+		d.c.write(wire.Publish{Ack: true, Seq: d.seq, Name: []byte(topic), Payload: m.payload()}.Append(nil))
+	case n < 70:
+		l := m.g.loops[m.rng.IntN(2)]
+		m.note("drain %d", l.n)
+		l.drain()
+	case n < 78:
+		m.subscribe(d)
+	case n < 84:
+		for num := uint32(1); num <= d.nextSub; num++ {
+			if s := d.subs[num]; s != nil && !s.ends && m.rng.IntN(2) == 0 {
+				m.note("%s unsubscribes %d", d.name, num)
+				s.ends = true
+				d.c.write(wire.Unsubscribe{Sub: num}.Append(nil))
+				break
+			}
+		}
+	case n < 90:
+		room := pick(m, []int{0, 0, 30, 300})
+		m.note("%s takes %d", d.name, room)
+		d.blocked = true
+		d.c.take(room)
+	case n < 96:
+		m.note("%s takes all", d.name)
+		d.c.take(-1)
+	case n < 98:
+		m.note("%s leaves", d.name)
+		d.read()
+		_ = d.c.Close()
+	default:
+		m.note("a second passes")
+		m.g.now.Add(1)
+		for _, l := range m.g.loops {
+			l.tick()
+		}
+	}
+	m.learn()
+}
+
+func (m *model) subscribe(d *counter) {
+	q := wire.Subscribe{
+		Filter: []byte(pick(m, modelFilters)), Track: m.rng.IntN(3) > 0, NoEcho: m.rng.IntN(3) == 0,
+		Policy: pick(m, []wire.Policy{wire.DropOldest, wire.DropOldest, wire.LatestOnly, wire.Lossless}),
+	}
+	if m.rng.IntN(2) == 0 && !wire.IsWildcard(q.Filter) {
+		q.Start = pick(m, []wire.Start{wire.StartLast, wire.StartKept, wire.StartCursor, wire.StartCursor})
+	}
+	d.subscribe(q)
+	m.note("%s subscribes %s", d.name, d.subs[d.nextSub])
+}
+
+// play runs a history to its end and returns what the devices complain about.
+func play(t testing.TB, seed uint64, steps int, without guards) *model {
+	m := newModel(t, seed, without)
+	for range steps {
+		m.step()
+		if len(m.problems) > 0 {
+			return m
+		}
+	}
+	m.note("rest")
+	m.late = nil
+	for _, d := range m.devices {
+		if d.c != nil && !d.c.closed {
+			d.c.take(-1)
+		}
+	}
+	m.drain()
+	m.drain()
+	m.learn()
+	for _, d := range m.devices {
+		d.rest()
+	}
+	return m
+}
+
+// Random histories: on one connection every position is a message or lies in a
+// gap in its place, nothing comes twice, nothing is lost in silence (BC-7, BC-15,
+// BC-D1, BC-D2, BC-D6).
+func TestModel(t *testing.T) {
+	for seed := range uint64(400) {
+		m := play(t, seed, 150, guards{})
+		if len(m.problems) > 0 {
+			require.Fail(t, "seed "+fmt.Sprint(seed), "%s\n\n%s", strings.Join(m.problems, "\n"), m.told())
+		}
+	}
+}
+
+// Every rule that the model holds taken away turns it red: so it would notice.
+func TestModelNoticesMissingRules(t *testing.T) {
+	rules := map[string]guards{
+		"a gap stands in its place": {gapInPlace: true},
+		"own messages are gaps":     {gapOf: wire.ReasonOwn},
+		"what is too big is a gap":  {gapOf: wire.ReasonTooBig},
+		"a start has a marker":      {startMarker: true},
+		"a replay withholds live":   {withhold: true},
+		"a replay tells offsets":    {replayOffset: true},
+		"a group is told":           {tell: true},
+		"a message comes once":      {takeOnce: true},
+	}
+	for name, without := range rules {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(400) {
+				if m := play(t, seed, 150, without); len(m.problems) > 0 {
+					return
+				}
+			}
+			t.Fatal("no history noticed")
+		})
+	}
+}
