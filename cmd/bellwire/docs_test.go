@@ -107,3 +107,27 @@ func TestReadingOfCalls(t *testing.T) {
 		require.Equal(t, test.want, unknownIn(root, strings.Fields(test.call)), test.call)
 	}
 }
+
+// TestReadmeShowsTheExample: the code that the README shows is the code that runs as an example.
+func TestReadmeShowsTheExample(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	example, err := os.ReadFile("example_test.go")
+	require.NoError(t, err)
+	_, code, found := strings.Cut(string(example), "\nfunc embed(")
+	require.True(t, found)
+	require.Contains(t, string(readme), "```go\nfunc embed("+code+"```\n")
+}
+
+var markdownLink = regexp.MustCompile(`\]\(([^)#:]+)\)`)
+
+func TestReadmeLinksToWhatIsThere(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	links := markdownLink.FindAllStringSubmatch(string(readme), -1)
+	require.NotEmpty(t, links)
+	for _, link := range links {
+		_, err := os.Stat("../../" + link[1])
+		require.NoError(t, err)
+	}
+}
