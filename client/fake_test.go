@@ -1,57 +1,12 @@
 package client_test
 
 import (
-	"context"
-	"errors"
 	"net"
 	"slices"
 	"sync"
 
 	"github.com/bellwire/bellwire/wire"
 )
-
-// fleet is where a dialer finds gateways by address.
-type fleet struct {
-	mu    sync.Mutex
-	at    map[string]*gateway
-	dials []string
-	fail  error // every dial fails
-}
-
-func (f *fleet) dial(_ context.Context, addr string) (net.Conn, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.dials = append(f.dials, addr)
-	if f.fail != nil {
-		return nil, f.fail
-	}
-	g := f.at[addr]
-	if g == nil {
-		return nil, errors.New("connection refused")
-	}
-	return g.accept(), nil
-}
-
-func (f *fleet) dialed() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.dials)
-}
-
-func (f *fleet) gateway(addr string) *gateway {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.at[addr]
-}
-
-func (f *fleet) put(addr string, g *gateway) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.at == nil {
-		f.at = make(map[string]*gateway)
-	}
-	f.at[addr] = g
-}
 
 // gateway is a model of one: streams that keep everything, sessions that are told
 // everything at once. What it does wrong or differently is in its fields.
@@ -64,8 +19,6 @@ type gateway struct {
 
 	kept    int  // messages that the ring keeps; 0: all
 	repeats bool // a replay begins where the ring begins, whatever the cursor
-	slowly  bool // a replay is sent only by finish, while live messages go on
-	noLow   bool // live messages carry no check byte
 	drops   int  // live messages to leave out without a word, from the first on
 
 	chunk int // the most that one write carries; 0: all
@@ -114,15 +67,14 @@ func newGateway(life wire.Life) *gateway {
 
 // peer is the gateway's end of a connection.
 type peer struct {
-	g      *gateway
-	nc     net.Conn
-	hello  wire.Hello
-	subs   []wire.Subscribe // in order
-	told   map[string]bool
-	queue  chan []byte
-	gone   chan struct{}
-	once   sync.Once
-	replay []func() // with slowly
+	g     *gateway
+	nc    net.Conn
+	hello wire.Hello
+	subs  []wire.Subscribe // in order
+	told  map[string]bool
+	queue chan []byte
+	gone  chan struct{}
+	once  sync.Once
 }
 
 func (g *gateway) accept() net.Conn {
@@ -348,34 +300,10 @@ func (g *gateway) subscribe(p *peer, f wire.Subscribe) {
 		p.send(wire.Gap{Topic: s.id, Origin: 1, Reason: wire.ReasonNotKept, Count: oldest - from}.Append(nil))
 		from = oldest
 	}
-	finish := func() {
-		for off := from; off <= uint64(len(s.msgs)); off++ {
-			p.send(wire.Message{Topic: s.id, Origin: 1, Form: wire.OffsetFull, Offset: off, Payload: s.msgs[off-1]}.Append(nil))
-		}
-		p.send(wire.Live{Sub: f.Sub}.Append(nil))
-		for i := range p.subs { // it is listed from here on
-			if p.subs[i].Sub == f.Sub {
-				p.subs[i].Start = wire.StartNow
-			}
-		}
+	for off := from; off <= top; off++ {
+		p.send(wire.Message{Topic: s.id, Origin: 1, Form: wire.OffsetFull, Offset: off, Payload: s.msgs[off-1]}.Append(nil))
 	}
-	if g.slowly {
-		p.replay = append(p.replay, finish)
-		return
-	}
-	finish()
-}
-
-// finish sends the replays that wait.
-func (g *gateway) finish() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, p := range g.peers {
-		for _, f := range p.replay {
-			f()
-		}
-		p.replay = nil
-	}
+	p.send(wire.Live{Sub: f.Sub}.Append(nil))
 }
 
 // Publish is a message from elsewhere.
@@ -395,7 +323,7 @@ func (g *gateway) publish(topic string, payload []byte) {
 			switch {
 			case wire.IsWildcard(f.Filter):
 				group = group || wire.Match(string(f.Filter), topic)
-			case string(f.Filter) == topic && (f.Start == wire.StartNow || !g.slowly):
+			case string(f.Filter) == topic:
 				listed = true
 			}
 		}
@@ -411,9 +339,6 @@ func (g *gateway) publish(topic string, payload []byte) {
 			p.send(wire.Topic{Topic: s.id, Name: []byte(topic)}.Append(nil), g.tell(s, off))
 		}
 		m := wire.Message{Topic: s.id, Form: wire.OffsetLow, Offset: off, Payload: payload}
-		if g.noLow {
-			m.Form = wire.OffsetNone
-		}
 		p.send(m.Append(nil))
 	}
 }
@@ -440,9 +365,3 @@ func (g *gateway) kick() { g.each(func(p *peer) { p.send(nil) }) }
 
 // say sends a frame on every connection.
 func (g *gateway) say(frames ...[]byte) { g.each(func(p *peer) { p.send(frames...) }) }
-
-func (g *gateway) connections() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.peers)
-}

@@ -63,7 +63,7 @@ func FuzzSession(f *testing.F) {
 		first, second := core.Publish("broadcast/a", []byte("x"), true, true), core.Publish("broadcast/a", b[:len(b)/2], true, false)
 		events, err := core.Feed(b)
 		if err != nil && !errors.Is(err, client.ErrProtocol) && !errors.Is(err, wire.ErrShort) && !client.ByGateway(err) {
-			if _, is := err.(*wire.Error); !is {
+			if broken := (*wire.Error)(nil); !errors.As(err, &broken) {
 				t.Fatalf("an error that says nothing to the gateway: %v", err)
 			}
 		}

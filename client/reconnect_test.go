@@ -33,12 +33,22 @@ func TestPlan(t *testing.T) {
 	for name, steps := range map[string][]step{
 		"no server at all": {{end: refused, addr: "b"}, {end: refused, addr: "c"}, {end: refused, err: true}},
 		"the first one that welcomes is good": {
-			{end: refused, addr: "b"}, {end: lost, addr: "b", wait: 500 * ms}, {end: refused, addr: "c"}, {end: refused, addr: "a"},
-			{end: refused, addr: "b", wait: 2500 * ms}, {end: refused, addr: "c"}, {end: refused, addr: "a"}, {end: refused, addr: "b", wait: 5 * s},
+			{end: refused, addr: "b"},
+			{end: lost, addr: "b", wait: 500 * ms},
+			{end: refused, addr: "c"},
+			{end: refused, addr: "a"},
+			{end: refused, addr: "b", wait: 2500 * ms},
+			{end: refused, addr: "c"},
+			{end: refused, addr: "a"},
+			{end: refused, addr: "b", wait: 5 * s},
 		},
 		"lost at once again and again": {
-			{end: lost, addr: "a", wait: 500 * ms}, {end: lost, addr: "a", wait: 2500 * ms}, {end: lost, addr: "a", wait: 5 * s},
-			{end: lost, addr: "a", wait: 10 * s}, {end: lost, addr: "a", wait: 20 * s}, {end: lost, addr: "a", wait: 20 * s},
+			{end: lost, addr: "a", wait: 500 * ms},
+			{end: lost, addr: "a", wait: 2500 * ms},
+			{end: lost, addr: "a", wait: 5 * s},
+			{end: lost, addr: "a", wait: 10 * s},
+			{end: lost, addr: "a", wait: 20 * s},
+			{end: lost, addr: "a", wait: 20 * s},
 			{end: served(lost), addr: "a", wait: 500 * ms},
 		},
 		"fine":                  {{end: coded(wire.CodeOK), addr: "a", wait: 500 * ms}},
@@ -52,7 +62,8 @@ func TestPlan(t *testing.T) {
 		"moved without a target": {{end: served(coded(wire.CodeMoved)), addr: "b", wait: 500 * ms, hops: 1}},
 		"moved to a target":      {{end: served(target(coded(wire.CodeMoved))), addr: "t", wait: 500 * ms, hops: 1}},
 		"a target that is gone": {
-			{end: target(coded(wire.CodeDraining)), addr: "t", wait: 500 * ms, hops: 1}, {end: refused, addr: "a", hops: 1},
+			{end: target(coded(wire.CodeDraining)), addr: "t", wait: 500 * ms, hops: 1},
+			{end: refused, addr: "a", hops: 1},
 			{end: refused, addr: "b", hops: 1},
 		},
 		"a target is not remembered": {

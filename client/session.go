@@ -1,6 +1,7 @@
 package client
 
 import (
+	"errors"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -86,23 +87,25 @@ func (s *session) named(name string) *topic {
 // that is ErrProtocol.
 func (s *session) feed(t wire.Type, body []byte) error {
 	err := s.handle(t, body)
-	if _, wrong := err.(*wire.Error); wrong {
+	if broken := (*wire.Error)(nil); errors.As(err, &broken) && !errors.Is(err, ErrProtocol) {
 		return &violation{err}
 	}
 	return err
 }
 
+// early reports that a frame may come before WELCOME.
+func early(t wire.Type) bool {
+	return t == wire.TypeWelcome || t == wire.TypeError || t == wire.TypeClose || t == wire.TypeGoaway || t.Skippable()
+}
+
 // handle has one case for each frame that a gateway may send.
 func (s *session) handle(t wire.Type, body []byte) error {
-	if !s.welcomed {
-		switch t {
-		case wire.TypeWelcome, wire.TypeError, wire.TypeClose, wire.TypeGoaway:
-		default:
-			if !t.Skippable() {
-				return violated("%v before WELCOME", t)
-			}
-			return nil
-		}
+	switch {
+	case s.welcomed:
+	case !early(t):
+		return violated("%v before WELCOME", t)
+	case t.Skippable():
+		return nil
 	}
 	switch t.Base() {
 	case wire.TypeMessage:
@@ -145,9 +148,12 @@ func (s *session) handle(t wire.Type, body []byte) error {
 	case wire.TypeAuth:
 		_, err := wire.ParseAuth(body) // seconds left: the token is the application's business
 		return err
-	}
-	if t.Skippable() {
-		return nil
+	case wire.TypeHello, wire.TypeSubscribe, wire.TypeUnsubscribe, wire.TypePublish, // a device's own
+		wire.TypeOpen, wire.TypeOpened, wire.TypeLinked, wire.TypeEOF, wire.TypeData: // sockets, not opened here
+	default:
+		if t.Skippable() {
+			return nil
+		}
 	}
 	return &wire.Error{Code: wire.CodeUnknownType, Type: t, Field: "type is not known to this client"}
 }
