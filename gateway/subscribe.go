@@ -152,14 +152,10 @@ func (l *loop) noEcho(s *session, q wire.Subscribe) {
 func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	id := wire.TopicID(t.ID())
 	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, flags: flagsOf(q)}
-	if q.PublishOnly {
-		code := wire.CodeOK
-		if q.Start != wire.StartNow {
-			code = wire.CodeOKLiveOnly
-		}
+	if q.PublishOnly { // its start is of no effect [W-4.4]
 		s.subs = append(s.subs, sub)
 		l.counters.subscriptions.Add(1)
-		l.say(s, wire.Subscribed{Sub: q.Sub, Code: code, Topic: id}.Append(nil))
+		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
 		return
 	}
 	if q.Start != wire.StartNow && s.out != nil && s.out.replayOf(t) == nil && len(s.out.replays) >= l.g.limits.Load().Replays {
