@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -50,9 +51,15 @@ type running struct {
 func started(t *testing.T, variables map[string]string, stdin io.Reader, args ...string) *running {
 	t.Helper()
 	r := &running{ended: make(chan exitCode, 1)}
+	return r.start(t, variables, stdin, &r.out, args...)
+}
+
+// start is started with any standard output.
+func (r *running) start(t *testing.T, variables map[string]string, stdin io.Reader, stdout io.Writer, args ...string) *running {
+	t.Helper()
 	watched := make(chan chan<- os.Signal, 1)
 	e := &env{
-		getenv: getenvOf(variables), stdin: stdin, stdout: &r.out, stderr: &r.errs,
+		getenv: getenvOf(variables), stdin: stdin, stdout: stdout, stderr: &r.errs,
 		terminal: func(io.Writer) bool { return false },
 		notify:   func(c chan<- os.Signal, _ ...os.Signal) { watched <- c },
 	}
@@ -115,6 +122,46 @@ func TestServeSubPub(t *testing.T) {
 	gw.signals <- syscall.SIGTERM
 	gw.wait(t, exitDone)
 	require.Contains(t, gw.errs.String(), `"msg":"stopped"`)
+}
+
+// fullDisk takes so many writes.
+type fullDisk struct{ room atomic.Int32 }
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.room.Add(-1) < 0 {
+		return 0, syscall.ENOSPC
+	}
+	return len(p), nil
+}
+
+// TestWhatWasNotPrintedIsNotSaved: the place in the cursor file is never ahead of what was printed.
+func TestWhatWasNotPrintedIsNotSaved(t *testing.T) {
+	gw, listen, _ := gatewayFor(t, nil)
+	path := filepath.Join(t.TempDir(), "place.json")
+	saved := func() uint64 {
+		positions, err := readCursor(path)
+		require.NoError(t, err)
+		if len(positions) == 0 {
+			return 0
+		}
+		return positions[0].Offset
+	}
+	var disk fullDisk
+	disk.room.Store(1)
+	sub := (&running{ended: make(chan exitCode, 1)}).start(t, nil, nil, &disk, "sub", "broadcast/x", "--server="+listen, "--cursor="+path)
+	publish := func() {
+		code, _, stderr := ran(nil, "pub", "broadcast/x", "y", "--server="+listen)
+		require.Equal(t, exitDone, code, stderr)
+	}
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, testPatience, time.Millisecond, "where it begins is saved")
+	publish()
+	require.Eventually(t, func() bool { return saved() == 1 }, testPatience, time.Millisecond)
+	publish()
+	sub.wait(t, exitFailed)
+	require.Contains(t, sub.errs.String(), "cannot print")
+	require.EqualValues(t, 1, saved(), "the second one comes again")
+	gw.signals <- syscall.SIGTERM
+	gw.wait(t, exitDone)
 }
 
 // TestInterrupts: a subscriber, and a publisher whose input is silent.
