@@ -116,6 +116,7 @@ func (l *loop) resume() {
 func (l *loop) refuseFrame(s *session, t wire.Type, err error) {
 	code := wire.CodeOf(err)
 	l.counters.refused(code)
+	l.sayAck(s) // what came before it is done
 	text := []byte(wire.CutText(err.Error(), 96))
 	l.say(s, wire.Refusal{Code: code, Type: t, Text: text}.Append(l.enc[:0]))
 	l.closeWith(s, code, "")

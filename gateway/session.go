@@ -151,7 +151,7 @@ func (st stage) next(t wire.Type) (verb, error) {
 	case wire.TypeAuth, wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData:
 		return verbRefuse, nil
 	case wire.TypeWelcome, wire.TypeSubscribed, wire.TypeUnsubscribed, wire.TypeTopic, wire.TypeGoaway,
-		wire.TypeAck, wire.TypeOpened, wire.TypeLinked:
+		wire.TypeAck, wire.TypeOpened, wire.TypeLinked, wire.TypeMessage:
 		return 0, &wire.Error{Code: wire.CodeOutOfOrder, Type: t, Field: "only gateways send this"}
 	}
 	if t.Skippable() {

@@ -100,6 +100,8 @@ func payloadText(p []byte) string {
 //	connect NAME [loop N]             a connection that says nothing
 //	hello NAME [recv N] [names N] …   its HELLO; join is both
 //	subscribe NAME SUB FILTER [track] [kept|last|cursor LIFE=OFFSET] …
+//	publish NAME SEQ TOPIC PAYLOAD    SEQ 0: no ACK wanted; PAYLOAD x*9 is nine x
+//	broadcast TOPIC PAYLOAD…          from inside
 //	hex NAME BYTES                    anything else
 //	full NAME, open NAME              its socket takes nothing, or everything again
 //	pass SECONDS
@@ -201,12 +203,19 @@ func (p *player) do(line string) {
 		b, err := hex.DecodeString(strings.Join(args[1:], ""))
 		require.NoError(p.t, err)
 		p.conns[args[0]].write(b)
-	case "bytewise":
-		b, err := hex.DecodeString(strings.Join(args[1:], ""))
-		require.NoError(p.t, err)
+	case "drip": // its HELLO, one byte at a time
+		b := p.hello(args).Append(nil)
 		for i := range b {
 			p.conns[args[0]].write(b[i : i+1])
 		}
+	case "segment": // segment NAME SEQ,TOPIC,PAYLOAD…: publishes that come together
+		var b []byte
+		for _, a := range args[1:] {
+			f := strings.Split(a, ",")
+			seq := uint64(p.integer(f[0]))
+			b = wire.Publish{Ack: seq != 0, Seq: seq, Name: []byte(f[1]), Payload: p.payload(f[2])}.Append(b)
+		}
+		p.conns[args[0]].write(b)
 	case "full":
 		p.conns[args[0]].take(0)
 	case "open":
@@ -248,7 +257,13 @@ func (p *player) configure(args []string) {
 }
 
 func (p *player) hello(args []string) wire.Hello {
-	h := hello(args[0])
+	name := args[0]
+	for i, a := range args[:len(args)-1] {
+		if a == "as" {
+			name = args[i+1]
+		}
+	}
+	h := hello(name)
 	h.Recv = uint8(p.number(args, "recv", 16))
 	h.Names = uint32(p.number(args, "names", 100))
 	h.Keepalive = uint32(p.number(args, "keepalive", 0))

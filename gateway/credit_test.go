@@ -1,0 +1,55 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// One tenant takes half of the pool, all together take all of it, and one message
+// fits an idle pool whatever its size.
+func TestPoolShares(t *testing.T) {
+	p := newPool(100)
+	a, b, c := &tenant{}, &tenant{}, &tenant{}
+	require.True(t, p.take(a, 30))
+	require.True(t, p.take(a, 20))
+	require.False(t, p.take(a, 1), "more than half for one tenant")
+	require.True(t, p.take(b, 50))
+	require.False(t, p.take(c, 1), "the pool is used up")
+	require.EqualValues(t, 100, p.used.Load())
+	p.giveBack(a, 30)
+	require.True(t, p.take(c, 30))
+	p.giveBack(a, 20)
+	p.giveBack(b, 50)
+	p.giveBack(c, 30)
+	require.Zero(t, p.used.Load())
+	require.Zero(t, a.lent.Load()+b.lent.Load()+c.lent.Load())
+	require.True(t, p.take(a, 1000), "larger than the pool, and alone")
+	require.False(t, p.take(b, 1))
+}
+
+func TestPoolWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(100)
+		a := &tenant{}
+		require.True(t, p.take(a, 50))
+		got := make(chan error, 1)
+		go func() { got <- p.wait(t.Context(), a, 10) }()
+		synctest.Wait()
+		require.Empty(t, got, "it did not wait")
+		p.giveBack(a, 50)
+		require.NoError(t, <-got)
+
+		ctx, cancel := context.WithCancelCause(t.Context())
+		require.True(t, p.take(a, 40))
+		go func() { got <- p.wait(ctx, a, 10) }()
+		synctest.Wait()
+		why := errors.New("enough")
+		cancel(why)
+		require.ErrorIs(t, <-got, why)
+		require.EqualValues(t, 50, p.used.Load(), "who gave up holds nothing")
+	})
+}
