@@ -38,9 +38,9 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	case r.tlog > sl.recv && nameTooLong(r.topic, sl.recv):
 		d.id = 0
 	case len(r.tell) > 0:
-		l.say(s, topicFrame(r.topic).Append(nil))
+		l.say(s, topicFrame(r.topic).Append(l.enc[:0]))
 		if in.track {
-			l.say(s, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(nil))
+			l.say(s, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(l.enc[:0]))
 		}
 	}
 	var own uint64

@@ -140,7 +140,11 @@ func (l *loop) begin() {
 	}
 	l.at = end
 	l.gotten += size
-	l.runs++
+	if l.runs++; l.runs == 0 {
+		// The numbers begin anew: nobody may seem to have taken one of them.
+		l.slots.forgetRuns()
+		l.runs = 1
+	}
 }
 
 // walkOn goes on with the walk over the run's subscribers.

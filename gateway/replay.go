@@ -255,7 +255,7 @@ func (l *loop) marked(s *session, t *fanout.Topic, marker uint32) {
 		l.slots.at(s.n).flags &^= flagReplay
 	}
 	for _, sub := range live {
-		l.say(s, wire.Live{Sub: sub}.Append(nil))
+		l.say(s, wire.Live{Sub: sub}.Append(l.enc[:0]))
 	}
 	if waited {
 		l.tellMissed(s, t, next)
@@ -268,7 +268,7 @@ func (l *loop) marked(s *session, t *fanout.Topic, marker uint32) {
 // tellStream says the position of what comes next, if anything counts it.
 func (l *loop) tellStream(s *session, t *fanout.Topic, next uint64) {
 	if s.interest(t, nil).track {
-		l.say(s, l.streamFrame(t, next).Append(nil))
+		l.say(s, l.streamFrame(t, next).Append(l.enc[:0]))
 	}
 }
 
@@ -284,10 +284,10 @@ func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
 		if nameTooLong(t, sl.recv) {
 			return
 		}
-		l.say(s, topicFrame(t).Append(nil))
+		l.say(s, topicFrame(t).Append(l.enc[:0]))
 	}
 	if in.groupTracks {
-		l.say(s, l.streamFrame(t, next).Append(nil))
+		l.say(s, l.streamFrame(t, next).Append(l.enc[:0]))
 	}
 }
 

@@ -82,6 +82,15 @@ func (t *slots) release(n fanout.Sub) {
 	t.open--
 }
 
+// forgetRuns makes all slots as if they had taken no run yet.
+func (t *slots) forgetRuns() {
+	for _, c := range t.chunks {
+		for i := range c {
+			c[i].taken = 0
+		}
+	}
+}
+
 // each calls fn for every session.
 func (t *slots) each(fn func(*session)) {
 	for _, c := range t.chunks {

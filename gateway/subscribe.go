@@ -118,7 +118,7 @@ func (l *loop) tellOthers(s *session, filter string) {
 	if s.out != nil {
 		for i := range s.out.replays {
 			if r := &s.out.replays[i]; r.phase != replayLater && wire.Match(filter, r.topic.Name()) {
-				l.say(s, l.streamFrame(r.topic, r.position()).Append(nil))
+				l.say(s, l.streamFrame(r.topic, r.position()).Append(l.enc[:0]))
 			}
 		}
 	}
@@ -155,7 +155,7 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	if q.PublishOnly { // its start is of no effect [W-4.4]
 		s.subs = append(s.subs, sub)
 		l.counters.subscriptions.Add(1)
-		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
+		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(l.enc[:0]))
 		return
 	}
 	if q.Start != wire.StartNow && s.out != nil && s.out.replayOf(t) == nil && len(s.out.replays) >= l.g.limits.Load().Replays {
@@ -172,7 +172,7 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	}
 	s.subs = append(s.subs, sub)
 	l.counters.subscriptions.Add(1)
-	l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(nil))
+	l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(l.enc[:0]))
 	if q.Start == wire.StartNow {
 		l.startNow(s, t, had)
 	} else {

@@ -44,7 +44,7 @@ func (l *loop) unsubscribe(s *session, num uint32) {
 			l.retellGroups(s)
 		}
 	}
-	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeOK}.Append(nil))
+	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeOK}.Append(l.enc[:0]))
 }
 
 // endReplays ends the replays that no subscription of the session needs any
