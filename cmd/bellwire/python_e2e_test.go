@@ -20,6 +20,9 @@ import (
 // pythonDevice is where the device lives that was written from the protocol's text and vectors alone.
 const pythonDevice = "../../wire/testdata/python"
 
+// news is the topic of these tests.
+const news = "broadcast/news"
+
 // process is a program under test whose lines are read as they come.
 type process struct {
 	t       *testing.T
@@ -141,10 +144,10 @@ func (f pythonRun) device(servers []string, args ...string) *process {
 	return launch(f.t, false, f.python, append(all, args...)...)
 }
 
-// publish has a Python device publish count messages, payload-1 and so on, and awaits their ACKs.
-func (f pythonRun) publish(server, topic, payload string, count int) {
+// publish has a Python device publish count messages of news, payload-1 and so on, and awaits their ACKs.
+func (f pythonRun) publish(server, payload string, count int) {
 	f.t.Helper()
-	p := f.device([]string{server}, "pub", topic, payload+"-{n}", "--ack", "--count", strconv.Itoa(count))
+	p := f.device([]string{server}, "pub", news, payload+"-{n}", "--ack", "--count", strconv.Itoa(count))
 	require.Equal(f.t, 0, p.ends())
 }
 
@@ -166,9 +169,9 @@ func TestPythonDeviceSeesAGap(t *testing.T) {
 	const published = 400
 	f := newPythonRun(t)
 	_, address := f.gateway("--limits-frame", "4KiB", "--limits-pending-bytes", "4KiB", "--limits-send-buffer", "4KiB")
-	sub := f.device([]string{address}, "--recv", "12", "sub", "broadcast/news", "--slow-ms", "10")
+	sub := f.device([]string{address}, "--recv", "12", "sub", news, "--slow-ms", "10")
 	first := sub.until("stream")
-	f.publish(address, "broadcast/news", strings.Repeat("x", 1024), published)
+	f.publish(address, strings.Repeat("x", 1024), published)
 	taken, missed := uint64(0), uint64(0)
 	for taken+missed < published {
 		l, ok := sub.line()
@@ -200,21 +203,21 @@ func TestPythonDeviceResumes(t *testing.T) {
 	f := newPythonRun(t)
 	_, address := f.gateway()
 	cursor := filepath.Join(t.TempDir(), "cursor")
-	sub := f.device([]string{address}, "sub", "broadcast/news", "--cursor-file", cursor, "--count", "2")
+	sub := f.device([]string{address}, "sub", news, "--cursor-file", cursor, "--count", "2")
 	sub.until("stream")
-	f.publish(address, "broadcast/news", "before", 2)
+	f.publish(address, "before", 2)
 	require.Equal(t, 0, sub.ends())
 
-	f.publish(address, "broadcast/news", "away", 3)
-	sub = f.device([]string{address}, "sub", "broadcast/news", "--cursor-file", cursor, "--count", "4")
+	f.publish(address, "away", 3)
+	sub = f.device([]string{address}, "sub", news, "--cursor-file", cursor, "--count", "4")
 	for i := range uint64(3) {
 		m := sub.until("message")
 		require.Equal(t, happening{
-			Event: "message", Topic: "broadcast/news", Life: m.Life, Position: 3 + i, Payload: "away-" + strconv.FormatUint(i+1, 10),
+			Event: "message", Topic: news, Life: m.Life, Position: 3 + i, Payload: "away-" + strconv.FormatUint(i+1, 10),
 		}, m)
 	}
 	sub.until("live")
-	f.publish(address, "broadcast/news", "back", 1)
+	f.publish(address, "back", 1)
 	require.Equal(t, "back-1", sub.until("message").Payload)
 	require.Equal(t, 0, sub.ends())
 }
@@ -234,7 +237,7 @@ func TestPythonDeviceObeysGoaway(t *testing.T) {
 	require.Equal(t, 1, next.Hops)
 	require.Equal(t, 0, leaving.ends())
 	sub.until("subscribed")
-	f.publish(to, "broadcast/news", "here", 1)
+	f.publish(to, "here", 1)
 	require.Equal(t, "here-1", sub.until("message").Payload)
 	require.Equal(t, 0, sub.ends())
 }
