@@ -1,0 +1,238 @@
+package bench
+
+import (
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// What belongs into one picture is read from the names that scenarios give:
+//
+//   - "gateway, 32 in flight, CPU per delivery": a system, then the quantity.
+//     Names of the same quantity and unit are compared.
+//   - a quantity that holds a percentile, "gateway, latency p99.9" or "…, latency
+//     max", is a place on that system's latency curve. p0 is the least.
+//   - a series named "time" in seconds says when the samples of all series of its
+//     length were taken. Without it, samples are numbered.
+
+// nameParts are the system of a name and its quantity. A name without a comma
+// is all system.
+func nameParts(name string) (system, quantity string) {
+	system, quantity, _ = strings.Cut(name, ", ")
+	return system, quantity
+}
+
+// figureParts are those of a figure's name. Ratios to the same system are of one
+// quantity: "gateway / nats, latency p50" is what gateway's latency p50 is against
+// that of nats.
+func figureParts(f Figure) (system, quantity string) {
+	system, quantity = nameParts(f.Name)
+	own, other, ok := strings.Cut(system, " / ")
+	if !ok || f.Over == "" {
+		return system, quantity
+	}
+	return own, strings.TrimPrefix(quantity+", against "+other, ", ")
+}
+
+// clockName is the series that says when samples were taken.
+const clockName = "time"
+
+var percentileWord = regexp.MustCompile(`(?:^|[ ,])(?:p(\d{1,2}(?:\.\d+)?|100)|max)(?:$|[ ,])`)
+
+// percentileOf finds the percentile in a quantity, 100 for max, and the quantity
+// without it.
+func percentileOf(quantity string) (p float64, rest string, ok bool) {
+	at := percentileWord.FindStringSubmatchIndex(quantity)
+	if at == nil {
+		return 0, quantity, false
+	}
+	p = 100
+	if at[2] >= 0 {
+		var err error
+		if p, err = strconv.ParseFloat(quantity[at[2]:at[3]], 64); err != nil {
+			return 0, quantity, false
+		}
+	}
+	rest = strings.Trim(strings.Trim(quantity[:at[0]], " ,")+" "+strings.Trim(quantity[at[1]:], " ,"), " ")
+	return p, rest, true
+}
+
+// comparison is a picture of bars: figures of one quantity and unit.
+type comparison struct {
+	quantity, unit string
+	rows           []bar
+}
+
+// bar is a figure with the range of its samples.
+type bar struct {
+	name string
+	Figure
+	least, most float64 // of the samples
+	target      target
+	aimed       bool // there is a target
+}
+
+// comparisons sorts a result's figures into pictures. Those that a latency curve
+// shows are left to it.
+func comparisons(r Result, curves []plot) []comparison {
+	shared := map[[2]string]int{} // figures of a quantity and unit
+	for _, f := range r.Figures {
+		_, quantity := figureParts(f)
+		shared[[2]string{quantity, f.Unit}]++
+	}
+	var all []comparison
+	for _, f := range r.Figures {
+		system, quantity := figureParts(f)
+		if _, rest, ok := percentileOf(quantity); ok && f.Over == "" && slices.ContainsFunc(curves, func(p plot) bool {
+			return p.quantity == rest && p.unit == f.Unit
+		}) {
+			continue
+		}
+		if shared[[2]string{quantity, f.Unit}] < 2 {
+			system, quantity = f.Name, ""
+		}
+		b := bar{name: system, Figure: f}
+		if b.target, b.aimed = targetByID(f.Target); b.target.stated {
+			b.aimed = false
+		}
+		b.least, b.most = rangeOf(r, f)
+		if !finite(f.Median, f.Q1, f.Q3, b.least, b.most) || b.least < 0 {
+			continue // a table can say it, a bar cannot
+		}
+		i := slices.IndexFunc(all, func(c comparison) bool { return c.quantity == quantity && c.unit == f.Unit })
+		if i < 0 {
+			i = len(all)
+			all = append(all, comparison{quantity: quantity, unit: f.Unit})
+		}
+		all[i].rows = append(all[i].rows, b)
+	}
+	// One bar alone compares nothing.
+	all = slices.DeleteFunc(all, func(c comparison) bool { return len(c.rows) == 1 && !c.rows[0].aimed })
+	// What is left over comes last.
+	named := slices.DeleteFunc(slices.Clone(all), func(c comparison) bool { return c.quantity == "" })
+	return append(named, slices.DeleteFunc(all, func(c comparison) bool { return c.quantity != "" })...)
+}
+
+// rangeOf is the least and the greatest of the samples behind a figure.
+func rangeOf(r Result, f Figure) (least, most float64) {
+	least, most = f.Low, f.High // if the samples are not there
+	samples, err := r.samplesOf(f)
+	if err == nil && len(samples) > 0 {
+		least, most = slices.Min(samples), slices.Max(samples)
+	}
+	return min(least, f.Q1), max(most, f.Q3)
+}
+
+// samplesOf are those that a figure is made of.
+func (r *Result) samplesOf(f Figure) ([]float64, error) {
+	s, err := r.series(f.Series)
+	if err != nil || f.Over == "" {
+		return s.Samples, err
+	}
+	over, err := r.series(f.Over)
+	if err != nil {
+		return nil, err
+	}
+	ratios := slices.Clone(s.Samples[:min(len(s.Samples), len(over.Samples))])
+	for i := range ratios {
+		ratios[i] /= over.Samples[i]
+	}
+	return ratios, nil
+}
+
+func finite(all ...float64) bool {
+	return !slices.ContainsFunc(all, func(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) })
+}
+
+// plot is a picture of lines: what systems did in one quantity and unit.
+type plot struct {
+	quantity, unit string
+	clock          bool // x is seconds, not the number of a sample
+	lines          []curve
+}
+
+// curve is one system's line.
+type curve struct {
+	name   string
+	places []place
+}
+
+// place is a median with the range of its samples.
+type place struct{ x, y, least, most float64 }
+
+// put adds a place to a system's line, which it starts if need be.
+func put(all []plot, quantity, unit, system string, p place) []plot {
+	i := slices.IndexFunc(all, func(p plot) bool { return p.quantity == quantity && p.unit == unit })
+	if i < 0 {
+		i = len(all)
+		all = append(all, plot{quantity: quantity, unit: unit})
+	}
+	lines := &all[i].lines
+	j := slices.IndexFunc(*lines, func(c curve) bool { return c.name == system })
+	if j < 0 {
+		j = len(*lines)
+		*lines = append(*lines, curve{name: system})
+	}
+	(*lines)[j].places = append((*lines)[j].places, p)
+	return all
+}
+
+// latencyCurves are pictures of the percentiles of a result, where it has three
+// of a quantity or more; x is the percentile.
+func latencyCurves(r Result) []plot {
+	var all []plot
+	for _, s := range r.Series {
+		system, quantity := nameParts(s.Name)
+		p, rest, ok := percentileOf(quantity)
+		if !ok || len(s.Samples) == 0 || !finite(s.Samples...) || slices.Min(s.Samples) <= 0 {
+			continue
+		}
+		sorted := slices.Sorted(slices.Values(s.Samples))
+		all = put(all, rest, s.Unit, system, place{x: p, y: quantile(sorted, 0.5), least: sorted[0], most: sorted[len(sorted)-1]})
+	}
+	for i := range all {
+		for j := range all[i].lines {
+			slices.SortFunc(all[i].lines[j].places, func(a, b place) int {
+				if a.x < b.x {
+					return -1
+				}
+				return 1
+			})
+		}
+		all[i].lines = slices.DeleteFunc(all[i].lines, func(c curve) bool { return len(c.places) < 3 })
+	}
+	return slices.DeleteFunc(all, func(p plot) bool { return len(p.lines) == 0 })
+}
+
+// courses are pictures of how quantities went over the run, of series with five
+// samples or more.
+func courses(r Result) []plot {
+	var all []plot
+	clock, err := r.series(clockName)
+	timed := err == nil && clock.Unit == "s"
+	for _, s := range r.Series {
+		system, quantity := nameParts(s.Name)
+		if _, _, percentile := percentileOf(quantity); percentile || len(s.Samples) < 5 || !finite(s.Samples...) || slices.Min(s.Samples) < 0 || timed && s.Name == clockName {
+			continue
+		}
+		onClock := timed && len(clock.Samples) == len(s.Samples)
+		if !slices.ContainsFunc(r.Series, func(o Series) bool {
+			_, q := nameParts(o.Name)
+			return o.Name != s.Name && q == quantity && o.Unit == s.Unit && quantity != ""
+		}) {
+			system, quantity = "", s.Name // alone: the name is the title
+		}
+		for i, v := range s.Samples {
+			x := float64(i + 1)
+			if onClock {
+				x = clock.Samples[i]
+			}
+			all = put(all, quantity, s.Unit, system, place{x: x, y: v, least: v, most: v})
+		}
+		at := slices.IndexFunc(all, func(p plot) bool { return p.quantity == quantity && p.unit == s.Unit })
+		all[at].clock = onClock
+	}
+	return all
+}
