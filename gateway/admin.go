@@ -63,7 +63,7 @@ type TopicInfo struct {
 	Subscribers int    `json:"subscribers"`
 }
 
-// mostRows is the length of an admin list unless ?limit= asks for less.
+// mostRows is the length of an admin list.
 const mostRows = 1000
 
 // Handler is the admin API. It has no authentication: serve it on loopback, or
@@ -192,11 +192,14 @@ func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
 			return len(rows) < mostRows
 		})
 	}
-	g.onLoops(r, func(l *loop) {
+	if !g.onLoops(r, func(l *loop) {
 		for i, t := range topics {
 			rows[i].Subscribers += countSubscribers(l, t)
 		}
-	})
+	}) {
+		fail(w, http.StatusServiceUnavailable, "the gateway is not running")
+		return
+	}
 	slices.SortFunc(rows, func(a, b TopicInfo) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Topic, b.Topic))
 	})
@@ -231,8 +234,14 @@ func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request) {
 }
 
 // onLoops runs fn on each loop, one after the other, so that fn may share state
-// without locks; false if the gateway stops meanwhile.
+// without locks; false if the gateway does not run, or stops meanwhile: then fn
+// may still be called.
 func (g *Gateway) onLoops(r *http.Request, fn func(*loop)) bool {
+	select {
+	case <-g.ready:
+	default:
+		return false
+	}
 	for _, l := range g.loops {
 		done := make(chan struct{})
 		if !l.mail.post(entry{call: func(l *loop) {

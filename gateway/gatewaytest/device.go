@@ -131,3 +131,54 @@ func (d *Device) ExpectClosed(code wire.Code) {
 	_, err := d.Next(Patience)
 	require.ErrorIs(d.t, err, io.EOF)
 }
+
+// Stream is the next frame, which must be a STREAM.
+func (d *Device) Stream() wire.Stream {
+	d.t.Helper()
+	s, err := wire.ParseStream(d.Expect(wire.TypeStream).Body)
+	require.NoError(d.t, err)
+	return s
+}
+
+// Gap is the next frame, which must be a GAP.
+func (d *Device) Gap() wire.Gap {
+	d.t.Helper()
+	g, err := wire.ParseGap(d.Expect(wire.TypeGap).Body)
+	require.NoError(d.t, err)
+	return g
+}
+
+// Publish publishes with a sequence and returns the code of its ACK.
+func (d *Device) Publish(seq uint64, topic, payload string) wire.Code {
+	d.t.Helper()
+	d.Send(wire.Publish{Ack: true, Seq: seq, Name: []byte(topic), Payload: []byte(payload)}.Append(nil))
+	for {
+		f, err := d.Next(Patience)
+		require.NoError(d.t, err, "waiting for ACK %d", seq)
+		switch f.Type {
+		case wire.TypeAck:
+			a, err := wire.ParseAck(f.Body)
+			require.NoError(d.t, err)
+			require.Equal(d.t, seq, a.Seq)
+			return a.Code
+		case wire.TypeCredit:
+		default:
+			require.Fail(d.t, "waiting for ACK", "%s came", f.Type)
+		}
+	}
+}
+
+// Ping checks that the gateway answers at once; nothing else may have come.
+func (d *Device) Ping() {
+	d.t.Helper()
+	d.Send(wire.AppendPing(nil, []byte("ping")))
+	require.Equal(d.t, "ping", string(d.Expect(wire.TypePong).Body))
+}
+
+// Slow makes a device's receive buffer as small as the system allows, so that it
+// falls behind soon after it stops reading. It must come before much was sent.
+func (d *Device) Slow() *Device {
+	d.t.Helper()
+	require.NoError(d.t, d.Conn.(*net.TCPConn).SetReadBuffer(1024))
+	return d
+}
