@@ -114,7 +114,7 @@ func (d *Device) Message() wire.Message {
 }
 
 // ExpectClosed awaits CLOSE with a code, after any other frames, and then the
-// end of the stream.
+// end of the stream; then it hangs up.
 func (d *Device) ExpectClosed(code wire.Code) {
 	d.t.Helper()
 	for {
@@ -130,6 +130,7 @@ func (d *Device) ExpectClosed(code wire.Code) {
 	}
 	_, err := d.Next(Patience)
 	require.ErrorIs(d.t, err, io.EOF)
+	_ = d.Conn.Close()
 }
 
 // Stream is the next frame, which must be a STREAM.
@@ -175,10 +176,10 @@ func (d *Device) Ping() {
 	require.Equal(d.t, "ping", string(d.Expect(wire.TypePong).Body))
 }
 
-// Slow makes a device's receive buffer as small as the system allows, so that it
-// falls behind soon after it stops reading. It must come before much was sent.
+// Slow makes a device's receive buffer small, so that it falls behind soon after
+// it stops reading. It must come before much was sent.
 func (d *Device) Slow() *Device {
 	d.t.Helper()
-	require.NoError(d.t, d.Conn.(*net.TCPConn).SetReadBuffer(1024))
+	require.NoError(d.t, d.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
 	return d
 }

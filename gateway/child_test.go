@@ -1,0 +1,189 @@
+//go:build linux
+
+package gateway_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/bellwire/bellwire/gateway"
+	"github.com/bellwire/bellwire/gateway/gatewaytest"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// childRole says what this binary does instead of its tests: some controls stop
+// the engine or the process, so they run in a child.
+const childRole = "BELLWIRE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv(childRole); role != "" {
+		if err := child(role); err != nil {
+			fmt.Fprintln(os.Stderr, "serve:", err)
+			os.Exit(3)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// child serves a gateway until its standard input ends.
+func child(role string) error {
+	name, guard, _ := strings.Cut(role, " ")
+	cfg := gateway.Config{Listen: "127.0.0.1:0", Loops: 2}.Without(guard)
+	switch name {
+	case "descriptors":
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: childDescriptors, Max: childDescriptors}); err != nil {
+			return err
+		}
+	case "panic":
+		cfg.Authenticate = func(context.Context, wire.Hello, netip.AddrPort) (wire.Identity, error) { panic("authenticate") }
+	}
+	g, err := gateway.New(cfg)
+	if err != nil {
+		return err
+	}
+	go func() {
+		<-g.Ready()
+		fmt.Println("listening", g.Addr())
+		_, _ = bufio.NewReader(os.Stdin).ReadByte()
+		_ = g.Close()
+	}()
+	return g.Serve(context.Background())
+}
+
+const childDescriptors = 1000
+
+// startChild runs a role and returns its address and, once stop was called or it
+// ended by itself, its output and error.
+func startChild(t *testing.T, role string) (addr net.Addr, ended <-chan error, output *bytes.Buffer, stop func()) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childRole+"="+role)
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	output = &bytes.Buffer{}
+	cmd.Stderr = output
+	require.NoError(t, cmd.Start())
+	lines := bufio.NewReader(out)
+	line, err := lines.ReadString('\n')
+	require.NoError(t, err, "%s", output)
+	tcp, err := net.ResolveTCPAddr("tcp", strings.TrimSpace(strings.TrimPrefix(line, "listening ")))
+	require.NoError(t, err, line)
+	done := make(chan error, 1)
+	go func() {
+		_, _ = io.Copy(io.Discard, lines)
+		done <- cmd.Wait()
+	}()
+	return tcp, done, output, func() { _ = in.Close() }
+}
+
+// 5,000 connects against a limit of 1,000 descriptors: those who are proven stay
+// and are answered, the rest is refused with "later", and when they have gone the
+// gateway takes devices again. Without the cap one failed accept ends it all.
+func TestDescriptorsRunOut(t *testing.T) {
+	const proven, flood = 100, 5000
+	for _, guard := range []string{"", "connectionCap"} {
+		t.Run("without "+guard, func(t *testing.T) {
+			addr, ended, output, stop := startChild(t, "descriptors "+guard)
+			defer stop()
+			var devices []*gatewaytest.Device
+			for i := range proven {
+				devices = append(devices, gatewaytest.Join(t, addr, fmt.Sprintf("d%d", i)))
+			}
+			refused := 0
+			var conns []net.Conn
+			for range flood {
+				c, err := net.DialTimeout("tcp", addr.String(), time.Second)
+				if err != nil {
+					break // the control has no gateway any more
+				}
+				conns = append(conns, c)
+			}
+			if guard == "" {
+				for _, c := range conns[len(conns)-1000:] {
+					b := make([]byte, 64)
+					require.NoError(t, c.SetReadDeadline(time.Now().Add(gatewaytest.Patience)))
+					n, err := c.Read(b)
+					require.NoError(t, err)
+					require.Equal(t, wire.Close{Code: wire.CodeOverload}.Append(nil), b[:n])
+					refused++
+				}
+				require.Equal(t, 1000, refused)
+				for _, d := range devices {
+					d.Ping()
+				}
+			}
+			for _, c := range conns {
+				_ = c.Close()
+			}
+			if guard != "" {
+				select {
+				case err := <-ended:
+					require.ErrorContains(t, err, "exit status 3")
+					require.Contains(t, output.String(), "the event engine stopped by itself")
+				case <-time.After(gatewaytest.Patience):
+					require.Fail(t, "it survived without its guard")
+				}
+				return
+			}
+			require.EventuallyWithT(t, func(c *assert.CollectT) {
+				conn, err := net.Dial("tcp", addr.String())
+				if err != nil {
+					c.Errorf("%v", err)
+					return
+				}
+				defer conn.Close()
+				_, _ = conn.Write(gatewaytest.Hello("after").Append(nil))
+				_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+				b := make([]byte, 1)
+				if _, err := conn.Read(b); err != nil || wire.Type(b[0]) != wire.TypeWelcome {
+					c.Errorf("%v %x", err, b)
+				}
+			}, gatewaytest.Patience, 50*time.Millisecond)
+			for _, d := range devices {
+				d.Ping()
+			}
+			stop()
+			require.NoError(t, <-ended, "%s", output)
+		})
+	}
+}
+
+// A panic in a hook costs one connection; without the guard it costs the process.
+func TestPanicCostsOneConnection(t *testing.T) {
+	for _, guard := range []string{"", "recover"} {
+		t.Run("without "+guard, func(t *testing.T) {
+			addr, ended, output, stop := startChild(t, "panic "+guard)
+			defer stop()
+			d := gatewaytest.Connect(t, addr)
+			d.Send(gatewaytest.Hello("d").Append(nil))
+			if guard != "" {
+				require.Error(t, <-ended)
+				require.Contains(t, output.String(), "panic: authenticate")
+				return
+			}
+			d.ExpectClosed(wire.CodeOverload)
+			next := gatewaytest.Connect(t, addr)
+			next.Send(gatewaytest.Hello("next").Append(nil))
+			next.ExpectClosed(wire.CodeOverload)
+			stop()
+			require.NoError(t, <-ended, "%s", output)
+		})
+	}
+}
