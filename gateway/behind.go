@@ -108,6 +108,7 @@ func (d *delivery) flushGap() {
 	d.l.counters.gap(d.reason, uint64(d.count))
 	if d.sl.flags&flagBehind != 0 {
 		d.s.out.pushGap(d.topic, d.id, d.reason, d.count)
+		d.l.bound(d.s)
 	} else {
 		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: d.reason, Count: uint64(d.count)}.Append(d.l.enc[:0]))
 	}
@@ -142,19 +143,28 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 	dropped := d.s.out.pushMessage(it, most)
 	l.counters.messages.Add(1)
 	l.counters.droppedSlow(dropped)
-	if len(d.s.out.items) > mostItems {
-		d.s.out.squeeze()
-		if len(d.s.out.items) > mostItems {
-			l.giveUp(d.s)
-			return false
-		}
+	return l.bound(d.s)
+}
+
+// bound keeps what waits for a session within bounds that its policies cannot
+// keep; false if that ended the session.
+func (l *loop) bound(s *session) bool {
+	if len(s.out.items) <= mostItems {
+		return true
 	}
-	return true
+	if s.out.squeeze(); len(s.out.items) <= mostItems/2 {
+		return true
+	}
+	l.giveUp(s)
+	return false
 }
 
 // giveUp ends a session that is behind; it may come back and resume.
 func (l *loop) giveUp(s *session) {
 	sl := l.slots.at(s.n)
+	if sl.flags&flagOpen == 0 {
+		return
+	}
 	sl.flags &^= flagOpen
 	l.counters.closedWith(wire.CodeSlow)
 	b := wire.Close{Code: wire.CodeSlow}.Append(nil)
@@ -215,9 +225,9 @@ func (l *loop) retry(n fanout.Sub, now uint32, lim *Limits) bool {
 	}
 	out := s.out
 	l.counters.droppedSlow(out.expire(now - seconds(lim.PendingAge)))
-	held := s.conn.OutboundBuffered()
-	if held > 0 {
-		if held != out.buffered {
+	if held := s.conn.OutboundBuffered(); held > 0 {
+		// The kernel's queue falls long before it asks for more.
+		if held += l.unsent(sl.fd); held != out.buffered {
 			out.buffered, out.moved = held, now
 		}
 		if now-out.moved > seconds(lim.StuckAfter) && !l.g.cfg.without.stuckClose {

@@ -48,8 +48,8 @@ func (p *pool) giveBack(t *tenant, n int64) {
 	p.mu.Unlock()
 }
 
-// wait is take that waits until there is enough.
-func (p *pool) wait(ctx context.Context, t *tenant, n int64) error {
+// wait is take that waits until there is enough, ctx ends or closed does.
+func (p *pool) wait(ctx context.Context, closed <-chan struct{}, t *tenant, n int64) error {
 	for {
 		p.mu.Lock()
 		if p.changed == nil {
@@ -62,6 +62,8 @@ func (p *pool) wait(ctx context.Context, t *tenant, n int64) error {
 		}
 		select {
 		case <-changed:
+		case <-closed:
+			return ErrClosed
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -83,25 +85,36 @@ func (g *Gateway) settle(c *charge, l *loop) {
 	if c == nil || c.left.Add(-1) > 0 {
 		return
 	}
-	g.credit.giveBack(c.tenant, c.bytes)
-	if !c.device {
-		return
+	owner, bytes, device := c.owner, c.bytes, c.device
+	g.credit.giveBack(c.tenant, bytes)
+	g.charges.Put(c)
+	switch {
+	case !device:
+	case l != nil && owner.loop == uint32(l.n):
+		l.creditBack(owner, bytes)
+	default:
+		g.loops[owner.loop].mail.post(entry{call: func(l *loop) { l.creditBack(owner, bytes) }})
 	}
-	if l != nil && c.owner.loop == uint32(l.n) {
-		l.creditBack(c)
-		return
+}
+
+// charge is a new charge for a message of a tenant.
+func (g *Gateway) charge(t *tenant, bytes int) *charge {
+	c, ok := g.charges.Get().(*charge)
+	if !ok {
+		c = new(charge)
 	}
-	g.loops[c.owner.loop].mail.post(entry{call: func(l *loop) { l.creditBack(c) }})
+	c.tenant, c.bytes, c.owner, c.device = t, int64(bytes), handle{}, false
+	return c
 }
 
 // creditBack tells the device, once half of its window has come back, so that
 // CREDIT is rare and a publisher never stalls.
-func (l *loop) creditBack(c *charge) {
-	s := l.slots.get(c.owner)
+func (l *loop) creditBack(owner handle, bytes int64) {
+	s := l.slots.get(owner)
 	if s == nil || s.pub == nil {
 		return
 	}
-	s.pub.owed += int(c.bytes)
+	s.pub.owed += int(bytes)
 	if l.creditDue(s) {
 		l.sayCredit(s)
 		if !l.run.walking {

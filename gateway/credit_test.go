@@ -37,7 +37,7 @@ func TestPoolWaits(t *testing.T) {
 		a := &tenant{}
 		require.True(t, p.take(a, 50))
 		got := make(chan error, 1)
-		go func() { got <- p.wait(t.Context(), a, 10) }()
+		go func() { got <- p.wait(t.Context(), nil, a, 10) }()
 		synctest.Wait()
 		require.Empty(t, got, "it did not wait")
 		p.giveBack(a, 50)
@@ -45,7 +45,7 @@ func TestPoolWaits(t *testing.T) {
 
 		ctx, cancel := context.WithCancelCause(t.Context())
 		require.True(t, p.take(a, 40))
-		go func() { got <- p.wait(ctx, a, 10) }()
+		go func() { got <- p.wait(ctx, nil, a, 10) }()
 		synctest.Wait()
 		why := errors.New("enough")
 		cancel(why)

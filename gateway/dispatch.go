@@ -180,6 +180,7 @@ func (l *loop) closeFrame(s *session, body []byte) error {
 		l.say(s, wire.Refusal{Code: wire.CodeNotSupported, Type: wire.TypeClose, Number: uint64(c.Handle)}.Append(l.enc[:0]))
 		return nil
 	}
+	l.sayAck(s) // what came before it is done
 	l.closeWith(s, wire.CodeOK, "")
 	return nil
 }

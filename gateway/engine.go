@@ -154,8 +154,12 @@ type engineLog struct{ log *slog.Logger }
 
 func (e engineLog) Debugf(string, ...any) {}
 func (e engineLog) Infof(string, ...any)  {}
+
+// Warnf is for developers: strangers who hang up at the wrong moment cause it.
 func (e engineLog) Warnf(format string, args ...any) {
-	e.log.Warn("engine", "message", fmt.Sprintf(format, args...))
+	if e.log.Enabled(context.Background(), slog.LevelDebug) {
+		e.log.Debug("engine", "message", fmt.Sprintf(format, args...))
+	}
 }
 
 func (e engineLog) Errorf(format string, args ...any) {

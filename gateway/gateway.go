@@ -46,11 +46,14 @@ type Gateway struct {
 	tenants    tenants
 	rings      *fanout.Budget
 	credit     *pool
+	charges    sync.Pool // of *charge that were settled
 	connects   *rate.Limiter
 	started    time.Time
 	now        atomic.Uint32 // seconds since started, plus one
 	conns      atomic.Int64
 	topics     atomic.Int64
+	naming     sync.Mutex     // held while a new topic is counted and made
+	full       rate.Sometimes // says in the log that no ids are left
 	proving    atomic.Int64
 	external   atomic.Uint64
 	draining   atomic.Bool
@@ -97,7 +100,7 @@ func New(cfg Config) (*Gateway, error) {
 		ready: make(chan struct{}), done: make(chan struct{}),
 		identities: newIdentities(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
-		started: time.Now(),
+		started: time.Now(), full: rate.Sometimes{Interval: time.Minute},
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)
@@ -169,8 +172,8 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	g.bound = bound
 	g.mu.Unlock()
 	if admin != nil {
-		srv := &http.Server{Handler: g.Handler(), ReadHeaderTimeout: 5 * time.Second}
-		go func() { _ = srv.Serve(admin) }() // it returns when srv is closed
+		srv := &http.Server{Handler: g.Handler(), ReadTimeout: adminTimeout, IdleTimeout: adminTimeout}
+		go func() { _ = srv.Serve(newFewConns(admin, adminConns)) }() // it returns when srv is closed
 		defer srv.Close()
 	}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
@@ -234,11 +237,15 @@ func (g *Gateway) listenAdmin() (net.Listener, error) {
 func (g *Gateway) release() {
 	g.cancel()
 	for _, l := range g.loops {
-		for _, e := range l.mail.close() {
-			g.settle(e.charge, nil)
+		left := append(l.mail.close(), l.batch[l.at:]...)
+		if l.run.walking {
+			left = append(left, l.run.entries...)
 		}
-		if l.far != 0 {
-			closeDescriptor(l.far)
+		for i := range left {
+			g.settle(left[i].charge, nil)
+		}
+		if far := l.far.Swap(0); far != 0 {
+			closeDescriptor(far)
 		}
 	}
 }
@@ -277,6 +284,10 @@ func (g *Gateway) Reload(lim Limits) error {
 	lim = lim.fixedFrom(*old)
 	if err := lim.validate(); err != nil {
 		return fmt.Errorf("config: %w", err)
+	}
+	for _, t := range g.tenants.all() {
+		t.names.SetLimit(rate.Limit(lim.TopicRate))
+		t.names.SetBurst(lim.TopicRate)
 	}
 	r, burst := rateOf(lim.ConnectRate)
 	g.connects.SetLimit(r)

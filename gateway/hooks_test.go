@@ -209,8 +209,11 @@ func TestPublishFromInside(t *testing.T) {
 		require.Equal(t, "inside", string(d.Message().Payload))
 	}
 	for _, bad := range []struct{ tenant, topic, want string }{
-		{"", "broadcast/a", "tenant"}, {"a/b", "broadcast/a", "tenant"}, {"acme", "broadcast/+", "wildcard"},
-		{"acme", "", "empty"}, {"acme", "orders/1", "no central here"},
+		{"", "broadcast/a", "tenant"},
+		{"a/b", "broadcast/a", "tenant"},
+		{"acme", "broadcast/+", "wildcard"},
+		{"acme", "", "empty"},
+		{"acme", "orders/1", "no central here"},
 	} {
 		_, err := g.Publish(t.Context(), bad.tenant, bad.topic, nil)
 		require.ErrorContains(t, err, bad.want)

@@ -20,6 +20,7 @@ type loop struct {
 	n      int
 	log    *slog.Logger
 	send   func(fd int32, b []byte) (int, error) // one write that never blocks
+	unsent func(fd int32) int                    // bytes that the kernel holds for a socket
 	clock  func() time.Time                      // how late it is, for the length of a turn
 	stride int                                   // sends between two looks at the clock
 
@@ -27,12 +28,12 @@ type loop struct {
 	mail     mailbox
 	counters counters
 	event    atomic.Pointer[gnet.EventLoop] // nil until the loop was adopted
+	far      atomic.Int32                   // far end of the socket pair, 0: none yet; a byte sent to it has drain called
 	busy     atomic.Bool                    // somebody waits for the next tick
 	ticking  atomic.Bool                    // a tick is under way
 
 	// Owned by the loop.
 	ev    gnet.EventLoop
-	far   int32 // the far end of the socket pair, 0: none yet; a byte sent to it has drain called
 	slots slots
 	wheel wheel
 
@@ -60,14 +61,14 @@ type loop struct {
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
 func newLoop(g *Gateway, n int) *loop {
-	l := &loop{g: g, n: n, log: g.log, send: sendNow, clock: time.Now, stride: sliceCheck, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
+	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
-	l.mail.arm = func() { l.execute(drainTask{l}) }
+	l.mail.arm = l.wake
 	return l
 }
 
-// execute has a task run on the loop; from any goroutine but the loop's own turn,
-// because gnet would run it before it looks at any socket.
+// execute has a task run on the loop; not from the loop's own turn, because gnet
+// would run it before it looks at any socket.
 func (l *loop) execute(t gnet.Runnable) {
 	if ev := l.event.Load(); ev != nil {
 		// The error means that the engine has stopped; the mailbox is emptied then.
@@ -77,27 +78,23 @@ func (l *loop) execute(t gnet.Runnable) {
 
 // adopt takes the far end of the loop's socket pair.
 func (l *loop) adopt(far int32) {
-	l.far = far
+	l.far.Store(far)
 	l.drain() // what was posted before the loop could be woken
 }
 
-// wake has drain called again after the sockets had their turn.
+// wake has drain called when the sockets have had their turn, from any goroutine:
+// a byte in the socket pair is one more socket to look at, and unlike a task of
+// gnet's it costs no memory.
 func (l *loop) wake() {
-	l.busy.Store(true) // should the byte not go out, the next tick does it
-	if l.far != 0 {
-		_, _ = l.send(l.far, wakeByte)
+	if far := l.far.Load(); far != 0 {
+		if _, err := sendNow(far, wakeByte); err == nil {
+			return
+		}
 	}
+	l.busy.Store(true) // the next tick does it
 }
 
 var wakeByte = []byte{0}
-
-// drainTask is the one kind of task that is ever handed to gnet.
-type drainTask struct{ l *loop }
-
-func (t drainTask) Run(context.Context) error {
-	t.l.guard(nil, t.l.drain)
-	return nil
-}
 
 // guard runs fn; a panic costs the session that it happened for, never the
 // process.

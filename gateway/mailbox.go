@@ -37,12 +37,11 @@ func (m *mailbox) post(e entry) bool {
 		return false
 	}
 	m.in = append(m.in, e)
-	wake := !m.armed
-	m.armed = true
-	m.mu.Unlock()
-	if wake {
-		m.arm()
+	if !m.armed {
+		m.armed = true
+		m.arm() // under the lock: close must not come between, it frees what arm uses
 	}
+	m.mu.Unlock()
 	return true
 }
 

@@ -8,8 +8,10 @@ import (
 // outbound is what a session holds while it is behind or reads from rings. It
 // holds references to shared frames, not copies.
 type outbound struct {
-	items []item
-	bytes int // of the frames in items
+	items    []item
+	bytes    int // of the frames in items
+	messages int // in items
+	first    int // no message stands before this index
 
 	moved    uint32 // second at which the socket last took something
 	buffered int    // what gnet held when we last looked
@@ -42,14 +44,22 @@ type item struct {
 	topic  *fanout.Topic
 }
 
-// mostItems ends a session that is behind with more than policies can keep
-// small: gaps of very many topics, or answers to requests that it does not read.
-const mostItems = 8192
+const (
+	// mostItems ends a session that is behind with more than policies can keep
+	// small: gaps of very many topics, or answers that it does not read.
+	mostItems = 8192
+	// mostMessages is dropped down to, like too many bytes: an item of a small
+	// message is larger than its frame.
+	mostMessages = 2048
+)
 
 // mergeReach is how far back a gap looks for one to join.
 const mergeReach = 64
 
 func (o *outbound) push(it item) {
+	if it.kind == itemMessage {
+		o.messages++
+	}
 	o.items = append(o.items, it)
 	o.bytes += len(it.frame)
 }
@@ -67,26 +77,31 @@ func (o *outbound) pushMessage(it item, most int) (dropped int) {
 		}
 	}
 	o.push(it)
-	for i := 0; o.bytes > most && i < len(o.items); i++ {
-		if o.items[i].kind == itemMessage {
-			o.toGap(i, wire.ReasonSlow)
-			dropped++
-		}
+	for o.messages > 0 && (o.bytes > most || o.messages > mostMessages) {
+		o.dropOldest()
+		dropped++
 	}
 	return dropped
 }
 
+// dropOldest turns the oldest message into a gap; there is one.
+func (o *outbound) dropOldest() {
+	for o.items[o.first].kind != itemMessage {
+		o.first++
+	}
+	o.toGap(o.first, wire.ReasonSlow)
+}
+
 // expire drops messages that came before a second.
 func (o *outbound) expire(before uint32) (dropped int) {
-	for i := range o.items {
-		it := &o.items[i]
-		if it.kind != itemMessage {
-			continue
+	for o.messages > 0 {
+		for o.items[o.first].kind != itemMessage {
+			o.first++
 		}
-		if int32(it.at-before) >= 0 {
+		if int32(o.items[o.first].at-before) >= 0 {
 			break
 		}
-		o.toGap(i, wire.ReasonSlow)
+		o.dropOldest()
 		dropped++
 	}
 	return dropped
@@ -95,13 +110,17 @@ func (o *outbound) expire(before uint32) (dropped int) {
 // pushGap queues a gap that never was a message.
 func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, r wire.Reason, n uint32) {
 	o.items = append(o.items, item{kind: itemGap, topic: t, id: id, reason: r, count: n})
-	o.merge(len(o.items) - 1)
+	last := len(o.items) - 1
+	if o.merge(last); o.items[last].kind == itemNone {
+		o.items = o.items[:last]
+	}
 }
 
 // toGap turns the message at i into a gap.
 func (o *outbound) toGap(i int, r wire.Reason) {
 	it := &o.items[i]
 	o.bytes -= len(it.frame)
+	o.messages--
 	*it = item{kind: itemGap, topic: it.topic, id: it.id, reason: r, count: 1}
 	if o.loose {
 		o.items = append(o.items, *it)
@@ -149,6 +168,9 @@ func (o *outbound) take(dst []byte, most int) []byte {
 			}
 			dst = append(dst, it.frame...)
 			o.bytes -= len(it.frame)
+			if it.kind == itemMessage {
+				o.messages--
+			}
 		}
 	}
 	return o.cut(i, dst)
@@ -158,17 +180,36 @@ func (o *outbound) cut(n int, dst []byte) []byte {
 	rest := copy(o.items, o.items[n:])
 	clear(o.items[rest:])
 	o.items = o.items[:rest]
+	o.first = 0
 	return dst
 }
 
-// squeeze removes the holes that merging left.
+// squeeze removes the holes that merging left, and merges what stands too far
+// apart for merge.
 func (o *outbound) squeeze() {
+	type stream struct {
+		topic  *fanout.Topic
+		id     wire.TopicID
+		reason wire.Reason
+	}
+	gaps := map[stream]int{} // since the last message or control frame: where
 	kept := o.items[:0]
 	for _, it := range o.items {
-		if it.kind != itemNone {
-			kept = append(kept, it)
+		switch it.kind {
+		case itemNone:
+			continue
+		case itemGap:
+			of := stream{it.topic, it.id, it.reason}
+			if at, ok := gaps[of]; ok {
+				kept[at].count += it.count
+				continue
+			}
+			gaps[of] = len(kept)
+		case itemControl, itemMessage:
+			clear(gaps)
 		}
+		kept = append(kept, it)
 	}
 	clear(o.items[len(kept):])
-	o.items = kept
+	o.items, o.first = kept, 0
 }

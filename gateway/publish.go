@@ -24,7 +24,8 @@ func (l *loop) publish(s *session, p wire.Publish, frameLen int) error {
 	if s.pub.credit -= frameLen; s.pub.credit < 0 {
 		return &wire.Error{Code: wire.CodeOverCredit, Type: p.Type(), Field: "more than the credit given"}
 	}
-	c := &charge{tenant: s.tenant, owner: l.handle(s), device: true, bytes: int64(frameLen)}
+	c := l.g.charge(s.tenant, frameLen)
+	c.owner, c.device = l.handle(s), true
 	code, underWay := l.publishCharged(s, p, c)
 	if !underWay {
 		s.pub.owed += frameLen
@@ -219,8 +220,8 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: %w", topic, err)
 	}
-	c := &charge{tenant: ten, bytes: int64(len(payload) + len(topic))}
-	if err := g.credit.wait(ctx, ten, c.bytes); err != nil {
+	c := g.charge(ten, len(payload)+len(topic))
+	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.bytes); err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: waiting for credit: %w", topic, err)
 	}
 	g.external.Add(1)

@@ -12,10 +12,11 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-func publish(t *testing.T, g *gateway.Gateway, topic string, payloads ...string) {
+// publish publishes to broadcast/a.
+func publish(t *testing.T, g *gateway.Gateway, payloads ...string) {
 	t.Helper()
 	for _, p := range payloads {
-		_, err := g.Publish(t.Context(), gateway.DefaultTenant, topic, []byte(p))
+		_, err := g.Publish(t.Context(), gateway.DefaultTenant, "broadcast/a", []byte(p))
 		require.NoError(t, err)
 	}
 }
@@ -27,10 +28,10 @@ func TestResume(t *testing.T) {
 	first := gatewaytest.Join(t, g.Addr(), "d")
 	first.Subscribe(wire.Subscribe{Sub: 1, Track: true, Filter: []byte("broadcast/a")})
 	s := first.Stream()
-	publish(t, g, "broadcast/a", "1")
+	publish(t, g, "1")
 	first.Message()
 	require.NoError(t, first.Conn.Close())
-	publish(t, g, "broadcast/a", "2", "3", "4")
+	publish(t, g, "2", "3", "4")
 
 	had := wire.Cursor{}.AppendPosition(wire.Position{Life: s.Life, Offset: 1})
 	q := wire.Subscribe{Sub: 1, Track: true, Start: wire.StartCursor, Cursor: had, Filter: []byte("broadcast/a")}
@@ -44,7 +45,7 @@ func TestResume(t *testing.T) {
 		require.Equal(t, wire.OffsetFull, m.Form)
 	}
 	back.Expect(wire.TypeLive)
-	publish(t, g, "broadcast/a", "5", "6")
+	publish(t, g, "5", "6")
 	require.Equal(t, "5", string(back.Message().Payload))
 	require.Equal(t, "6", string(back.Message().Payload))
 
@@ -68,7 +69,7 @@ func TestResumeAtAnotherLife(t *testing.T) {
 	require.NoError(t, old.Close())
 
 	g := gatewaytest.Start(t, gateway.Config{})
-	publish(t, g, "broadcast/a", "new")
+	publish(t, g, "new")
 	d = gatewaytest.Join(t, g.Addr(), "d")
 	d.Subscribe(wire.Subscribe{
 		Sub: 1, Track: true, Start: wire.StartCursor, Filter: []byte("broadcast/a"),

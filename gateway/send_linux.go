@@ -31,6 +31,13 @@ func again(err error) bool { return errors.Is(err, unix.EAGAIN) }
 // finish ends our side of the stream. A failure means that it has ended already.
 func finish(fd int32) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) }
 
+// unsent is how many bytes the kernel still holds for a socket; a failure counts
+// as none.
+func unsent(fd int32) int {
+	n, _ := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+	return n
+}
+
 // tune sets the options of a device's socket that a listener does not pass on.
 // A failure leaves the kernel's default, which is slower to notice dead links.
 func tune(fd int, userTimeoutMillis int) {

@@ -14,4 +14,6 @@ func again(err error) bool { return errors.Is(err, syscall.EAGAIN) }
 
 func finish(int32) {}
 
+func unsent(int32) int { return 0 }
+
 func tune(int, int) {}

@@ -146,7 +146,7 @@ func (st stage) next(t wire.Type) (verb, error) {
 		return verbPong, nil
 	case wire.TypeClose:
 		return verbClose, nil
-	case wire.TypeError:
+	case wire.TypeError, wire.TypeGap, wire.TypeStream, wire.TypeEnd, wire.TypeLive:
 		return verbIgnore, nil
 	case wire.TypeAuth, wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData:
 		return verbRefuse, nil

@@ -46,6 +46,7 @@ func newSim(t testing.TB, cfg Config) *sim {
 	for _, l := range g.loops {
 		l.ev = simLoop{sim: m}
 		l.send = m.send
+		l.unsent = func(int32) int { return 0 }
 		l.stride = 1
 		begin := time.Unix(0, 0)
 		l.clock = func() time.Time {
@@ -289,15 +290,11 @@ func (c *simConn) frames() (all []string) {
 	}
 }
 
-// slotOf is the slot of a connection's session.
-func (c *simConn) slot() *slot { return c.l.slots.at(c.s.n) }
-
 // publish is a publish from inside that never waits for credit.
-func (m *sim) publish(topic string, payload []byte) uint64 {
+func (m *sim) publish(topic string, payload []byte) {
 	m.t.Helper()
-	r, err := m.g.Publish(m.t.Context(), DefaultTenant, topic, payload)
+	_, err := m.g.Publish(m.t.Context(), DefaultTenant, topic, payload)
 	require.NoError(m.t, err)
-	return r.Offset
 }
 
 // topic is a topic of the default tenant.

@@ -162,6 +162,10 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 		l.refuseSub(s, q.Sub, wire.CodeReplayBusy)
 		return
 	}
+	if q.Start == wire.StartCursor && ahead(q, t) {
+		l.refuseSub(s, q.Sub, wire.CodeCursorUnusable)
+		return
+	}
 	had := s.interest(t, nil)
 	l.noEcho(s, q)
 	if !s.listed(t, -1) {
@@ -258,8 +262,15 @@ func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	case wire.StartNow, wire.StartCursor:
 	}
 	// A life that the cursor does not name is new to the device: all of it is
-	// missing, so it starts at the beginning. An offset that is ahead is fine
-	// [W-6.8].
+	// missing, so it starts at the beginning.
 	p, _ := q.Cursor.Find(wire.Life(stream.Life()))
-	return min(p.Offset, next-1) + 1
+	return p.Offset + 1
+}
+
+// ahead reports whether a cursor claims positions that the stream has not given
+// yet: it is not what this gateway told anyone.
+func ahead(q wire.Subscribe, t *fanout.Topic) bool {
+	stream := t.Stream()
+	p, ok := q.Cursor.Find(wire.Life(stream.Life()))
+	return ok && p.Offset >= stream.Next()
 }

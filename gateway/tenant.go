@@ -72,24 +72,26 @@ func (g *Gateway) topic(t *tenant, name []byte) (*fanout.Topic, error) {
 	if !t.names.Allow() {
 		return nil, &wire.Error{Code: wire.CodeThrottled, Field: "too many new topics"}
 	}
-	if g.topics.Add(1) > int64(g.limits.Load().Topics) {
-		g.topics.Add(-1)
+	g.naming.Lock()
+	defer g.naming.Unlock()
+	if have := t.index.Lookup(name); have != nil {
+		return have, nil // another loop was first
+	}
+	if g.topics.Load() >= int64(g.limits.Load().Topics) {
 		return nil, g.topicsFull(t)
 	}
-	before := t.index.Len()
 	made, err := t.index.Ensure(name)
 	if err != nil {
-		g.topics.Add(-1)
 		return nil, g.topicsFull(t)
 	}
-	if t.index.Len() == before {
-		g.topics.Add(-1) // another loop was first
-	}
+	g.topics.Add(1)
 	return made, nil
 }
 
 func (g *Gateway) topicsFull(t *tenant) error {
-	g.log.Error("no topic ids are left: ids are never given again, restart the gateway or raise limits.topics", "tenant", t.name)
+	g.full.Do(func() {
+		g.log.Error("no topic ids are left: ids are never given again, restart the gateway or raise limits.topics", "tenant", t.name)
+	})
 	return &wire.Error{Code: wire.CodeOverload, Field: "no topic ids are left"}
 }
 

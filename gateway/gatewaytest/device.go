@@ -156,16 +156,14 @@ func (d *Device) Publish(seq uint64, topic, payload string) wire.Code {
 	for {
 		f, err := d.Next(Patience)
 		require.NoError(d.t, err, "waiting for ACK %d", seq)
-		switch f.Type {
-		case wire.TypeAck:
-			a, err := wire.ParseAck(f.Body)
-			require.NoError(d.t, err)
-			require.Equal(d.t, seq, a.Seq)
-			return a.Code
-		case wire.TypeCredit:
-		default:
-			require.Fail(d.t, "waiting for ACK", "%s came", f.Type)
+		if f.Type == wire.TypeCredit {
+			continue
 		}
+		require.Equal(d.t, wire.TypeAck.String(), f.Type.String(), "waiting for ACK %d", seq)
+		a, err := wire.ParseAck(f.Body)
+		require.NoError(d.t, err)
+		require.Equal(d.t, seq, a.Seq)
+		return a.Code
 	}
 }
 
