@@ -60,19 +60,25 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	case !s.pub.token(g.limits.Load().PublishRate, g.now.Load()):
 		return wire.CodePublishRate, false
 	}
-	t, name, code := g.find(s.tenant, p)
+	t, code := find(s.tenant, p)
 	if code != wire.CodeOK {
 		return code, false
 	}
-	if may := g.cfg.Authorize; may != nil && may(s.identity(), ActionPublish, string(name)) != nil {
+	var name string
+	if t != nil {
+		name = t.Name()
+	} else {
+		name = string(p.Name)
+	}
+	if may := g.cfg.Authorize; may != nil && may(s.identity(), ActionPublish, name) != nil {
 		return wire.CodeNotGranted, false
 	}
 	if t == nil {
-		if !g.broadcast(string(name)) {
+		if !g.broadcast(name) {
 			return g.toCentral(s.tenant, name, p.Payload), false
 		}
 		var err error
-		if t, err = g.topic(s.tenant, name); err != nil {
+		if t, err = g.topic(s.tenant, p.Name); err != nil {
 			return wire.CodeOf(err), false
 		}
 	}
@@ -83,31 +89,31 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	return wire.CodeOK, true
 }
 
-// find is the topic of a PUBLISH if it is known, and its checked name. Only
+// find is the topic of a PUBLISH; nil for a checked name that is not known. Only
 // broadcast topics are ever in the index.
-func (g *Gateway) find(ten *tenant, p wire.Publish) (*fanout.Topic, []byte, wire.Code) {
+func find(ten *tenant, p wire.Publish) (*fanout.Topic, wire.Code) {
 	if p.Name == nil {
 		t := ten.index.ByID(uint32(p.Topic))
 		if t == nil {
-			return nil, nil, wire.CodeUnknownID
+			return nil, wire.CodeUnknownID
 		}
-		return t, []byte(t.Name()), wire.CodeOK
+		return t, wire.CodeOK
 	}
 	if t := ten.index.Lookup(p.Name); t != nil {
-		return t, p.Name, wire.CodeOK
+		return t, wire.CodeOK
 	}
 	if wire.CheckTopic(p.Name) != nil {
-		return nil, nil, wire.CodeBadTopic
+		return nil, wire.CodeBadTopic
 	}
-	return nil, p.Name, wire.CodeOK
+	return nil, wire.CodeOK
 }
 
 // toCentral forwards what is not a broadcast (BC-5).
-func (g *Gateway) toCentral(t *tenant, name, payload []byte) wire.Code {
+func (g *Gateway) toCentral(t *tenant, name string, payload []byte) wire.Code {
 	if g.cfg.Central == nil {
 		return wire.CodeNoCentral
 	}
-	err := g.cfg.Central.Publish(t.name, string(name), bytes.Clone(payload))
+	err := g.cfg.Central.Publish(t.name, name, bytes.Clone(payload))
 	if err == nil {
 		return wire.CodeOK
 	}
@@ -211,7 +217,7 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 		return Receipt{}, fmt.Errorf("publish: %w", err)
 	}
 	if !g.broadcast(topic) {
-		if code := g.toCentral(ten, []byte(topic), payload); code != wire.CodeOK {
+		if code := g.toCentral(ten, topic, payload); code != wire.CodeOK {
 			return Receipt{}, fmt.Errorf("publish %s: %w", topic, &wire.Error{Code: code, Type: wire.TypePublish, Field: "not a broadcast topic"})
 		}
 		return Receipt{}, nil
