@@ -163,13 +163,14 @@ func widthOf(pictures int) float64 {
 	return halfWidth
 }
 
+// caption is the unit in words.
 func (c comparison) caption() string {
-	if c.quantity == "" {
-		return ""
-	}
 	switch c.unit {
-	case "×", "":
-		return "ratio"
+	case "×":
+		if c.quantity != "" {
+			return "ratio"
+		}
+		return ""
 	case "/s":
 		return "per second"
 	}

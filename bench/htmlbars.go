@@ -51,7 +51,7 @@ func (c comparison) draw(width float64) template.HTML {
 		y := top + rowHeight*float64(i) + drop + (rowHeight-drop-barHeight)/2
 		middle := y + barHeight/2
 		if drop > 0 {
-			d.text("label", left, y-5, b.name)
+			d.text("label", left+3, y-5, b.name)
 		} else {
 			d.text("label end", left-10, middle+4.5, b.name)
 		}
@@ -120,13 +120,19 @@ func (c comparison) title() string {
 	if c.quantity != "" {
 		return sentenceCase(c.quantity)
 	}
-	if c.unit == "×" {
+	switch c.unit {
+	case "×":
 		return "Ratios"
-	}
-	if c.unit == "" {
+	case "":
 		return "Counts"
+	case "/s":
+		return "Rates"
+	case "ns", "µs", "ms", "s":
+		return "Times"
+	case "B", "KiB", "MiB", "GiB":
+		return "Memory"
 	}
-	return "Figures in " + c.unit
+	return "Figures"
 }
 
 func (c comparison) label() string {

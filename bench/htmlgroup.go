@@ -15,7 +15,8 @@ import (
 //   - a quantity that holds a percentile, "gateway, latency p99.9" or "…, latency
 //     max", is a place on that system's latency curve. p0 is the least.
 //   - a series named "time" in seconds says when the samples of all series of its
-//     length were taken. Without it, samples are numbered.
+//     length were taken, "time, memory" when those of memory were. Without one,
+//     samples are numbered.
 
 // nameParts are the system of a name and its quantity. A name without a comma
 // is all system.
@@ -210,14 +211,12 @@ func latencyCurves(r Result) []plot {
 // samples or more.
 func courses(r Result) []plot {
 	var all []plot
-	clock, err := r.series(clockName)
-	timed := err == nil && clock.Unit == "s"
 	for _, s := range r.Series {
 		system, quantity := nameParts(s.Name)
-		if _, _, percentile := percentileOf(quantity); percentile || len(s.Samples) < 5 || !finite(s.Samples...) || slices.Min(s.Samples) < 0 || timed && s.Name == clockName {
+		if _, _, percentile := percentileOf(quantity); percentile || len(s.Samples) < 5 || !finite(s.Samples...) || slices.Min(s.Samples) < 0 || system == clockName {
 			continue
 		}
-		onClock := timed && len(clock.Samples) == len(s.Samples)
+		clock, onClock := r.clockOf(s)
 		if !slices.ContainsFunc(r.Series, func(o Series) bool {
 			_, q := nameParts(o.Name)
 			return o.Name != s.Name && q == quantity && o.Unit == s.Unit && quantity != ""
@@ -227,7 +226,7 @@ func courses(r Result) []plot {
 		for i, v := range s.Samples {
 			x := float64(i + 1)
 			if onClock {
-				x = clock.Samples[i]
+				x = clock[i]
 			}
 			all = put(all, quantity, s.Unit, system, place{x: x, y: v, least: v, most: v})
 		}
@@ -235,4 +234,15 @@ func courses(r Result) []plot {
 		all[at].clock = onClock
 	}
 	return all
+}
+
+// clockOf says when the samples of a series were taken.
+func (r *Result) clockOf(s Series) (at []float64, ok bool) {
+	_, quantity := nameParts(s.Name)
+	for _, name := range []string{clockName + ", " + s.Name, clockName + ", " + quantity, clockName} {
+		if c, err := r.series(name); err == nil && c.Unit == "s" && len(c.Samples) == len(s.Samples) && finite(c.Samples...) && slices.IsSorted(c.Samples) {
+			return c.Samples, true
+		}
+	}
+	return nil, false
 }

@@ -50,7 +50,7 @@ func logarithmic(from, to, low, high float64) scale {
 		s.to *= 2
 		s.marks = append(s.marks, s.to)
 	}
-	s.everyLabel = len(s.marks) <= 9
+	s.everyLabel = len(s.marks) <= 13
 	return s
 }
 
