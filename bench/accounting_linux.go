@@ -44,6 +44,15 @@ func processMemory(pid int) (memory, error) {
 	return m, nil
 }
 
+// processDescriptors is how many files and sockets a process has open.
+func processDescriptors(pid int) (int, error) {
+	open, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+	if err != nil {
+		return 0, fmt.Errorf("descriptors of process %d: %w", pid, err)
+	}
+	return len(open), nil
+}
+
 func descriptorLimit() uint64 {
 	var l unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {

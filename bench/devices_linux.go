@@ -1,8 +1,8 @@
 package bench
 
 import (
+	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,31 +10,35 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/bellwire/bellwire/wire"
 )
 
 const (
-	handshakes   = 64               // under way at once
-	readSize     = 256 << 10        // bytes taken from a socket at once
-	wait         = 100              // ms that one wait may last, so that a cancelled run ends
-	patience     = 10 * time.Second // without a byte from the server before the run fails
-	perSource    = 20_000           // connections of one source address; there are about 28,000 ports
-	keepaliveAsk = 3600             // s; an idle device shall be silent
+	readSize = 256 << 10 // bytes taken from a socket at once
+	wait     = 100       // ms that one wait may last, so that a cancelled run ends
+	clock    = -1        // what stands in an event for the timer of an open loop
 )
 
-// devices are all connections to one server: subscribers of one topic, and a
-// publisher that is the last one. They are used by one goroutine.
+// devices are all connections to one server: subscribers, and a publisher that
+// is the last one. They are used by one goroutine.
 type devices struct {
-	remote netip.AddrPort
-	topic  string
-	epoll  int
-	all    []device
+	load
 	tally
-	number  uint64 // of the next message
-	out     []byte // PUBLISH frames that are not sent yet
-	frame   int    // length of one of them
-	heard   time.Time
+	epoll int
+	all   []device
+
+	numbers  []uint64 // of the next message, by topic
+	audience []uint64 // subscribers that read, by topic
+	turnOf   int      // topic of the next message
+	due      uint64   // deliveries of all that was published
+	out      []byte   // publications that are not sent yet
+	unit     int      // length of one of them
+	heard    time.Time
+
+	again  []attempt // connections to be tried once more, in the order of their time
+	failed int       // attempts to connect that failed
+	kicked int       // devices that did not read and lost their connection
+	retry  time.Duration
+
 	in      []byte
 	events  []unix.EpollEvent
 	scratch []byte
@@ -42,73 +46,143 @@ type devices struct {
 
 type device struct {
 	receiver
-	fd    int
-	begun bool // HELLO is sent
+	fd      int
+	begun   bool // its greeting is sent
+	stopped bool // it does not read
 }
 
-// connect opens n subscribers and a publisher and waits until all are
-// subscribed. payload is the size of the messages to come, at least 8 bytes.
-// The topic must be one that the server broadcasts.
+// attempt is a device that shall connect at a time.
+type attempt struct {
+	device int
+	at     time.Time
+}
+
+// connect opens n subscribers of one topic of a gateway and a publisher and
+// waits until all are subscribed. payload is the size of the messages to come, at
+// least 8 bytes. The topic must be one that the server broadcasts.
 func connect(ctx context.Context, remote netip.AddrPort, topic string, n, payload int) (*devices, error) {
-	if limit := descriptorLimit(); uint64(n)+64 > limit {
-		return nil, fmt.Errorf("%d devices need more descriptors than the %d this process may have: ask for fewer, or raise the limit (ulimit -n)", n, limit)
+	return connectLoad(ctx, load{Remote: remote, Protocol: "bellwire", Topics: []string{topic}, Devices: n, Payload: payload})
+}
+
+func connectLoad(ctx context.Context, l load) (*devices, error) {
+	l.AtOnce = cmp.Or(l.AtOnce, handshakes)
+	if err := l.check(); err != nil {
+		return nil, err
 	}
 	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	d := &devices{
-		remote: remote, topic: topic, epoll: epoll, all: make([]device, n+1), in: make([]byte, readSize),
-		events: make([]unix.EpollEvent, 512), tally: tally{payload: pattern(payload)},
+		load: l, epoll: epoll, in: make([]byte, readSize), events: make([]unix.EpollEvent, 512),
+		numbers: make([]uint64, len(l.Topics)), audience: make([]uint64, len(l.Topics)),
+		tally: tally{speaks: protocols[l.Protocol], payload: pattern(l.Payload)},
 	}
+	for _, t := range l.Topics {
+		d.topics = append(d.topics, d.speaks.topic(t))
+	}
+	d.all = make([]device, l.Devices, l.Devices+1)
 	for i := range d.all {
-		d.all[i].fd = -1
+		d.all[i] = device{fd: -1, receiver: receiver{topic: int32(i % len(l.Topics))}}
+		d.audience[i%len(l.Topics)]++
 	}
-	if err := d.connectAll(ctx); err != nil {
+	if !l.Alone {
+		d.all = append(d.all, device{fd: -1, receiver: receiver{publisher: true}})
+	}
+	if err := d.open(ctx); err != nil {
 		d.close()
 		return nil, err
 	}
 	return d, nil
 }
 
-// connectAll keeps a fixed number of handshakes under way. The publisher is the
-// last, when all others are subscribed, so the credit of its WELCOME is the one
-// that is remembered.
-func (d *devices) connectAll(ctx context.Context) error {
-	d.heard = time.Now()
-	last := len(d.all) - 1
-	for begun := 0; d.ready < len(d.all); {
-		for begun < last && begun-d.ready < handshakes || begun == last && d.ready == last {
-			if err := d.dial(begun); err != nil {
-				return fmt.Errorf("device %d of %d: %w", begun+1, len(d.all), err)
-			}
-			begun++
-		}
-		if err := d.turn(ctx, func() string { return fmt.Sprintf("%d of %d devices subscribed", d.ready, len(d.all)) }); err != nil {
-			return err
-		}
+// open connects all devices that are not; the publisher is the last, when all
+// others are subscribed.
+func (d *devices) open(ctx context.Context) error {
+	if err := d.openFrom(ctx, 0, d.Devices); err != nil || d.Alone {
+		return err
 	}
-	d.credit = d.welcome.Credit
-	d.frame = d.publication(0).Len()
-	if limit := 1 << d.welcome.Recv; d.frame > limit {
+	if err := d.openFrom(ctx, d.Devices, len(d.all)); err != nil {
+		return err
+	}
+	d.unit = len(d.speaks.publish(nil, d.destination(0), d.payload))
+	if limit := 1 << d.welcome.Recv; d.Protocol == "bellwire" && d.unit > limit {
 		return fmt.Errorf("a message of %d bytes does not fit the server's limit of %d: take a smaller payload", len(d.payload), limit)
 	}
-	if uint64(d.frame) > d.credit {
+	if uint64(d.unit) > d.credit {
 		return fmt.Errorf("a message of %d bytes does not fit the %d bytes of credit that the server gives: take a smaller payload", len(d.payload), d.credit)
 	}
 	return nil
 }
 
+// openFrom connects the devices of a range that are not, with a fixed number of
+// handshakes under way.
+func (d *devices) openFrom(ctx context.Context, from, to int) error {
+	d.heard = time.Now()
+	closed := 0
+	for _, v := range d.all[from:to] {
+		if v.fd < 0 {
+			closed++
+		}
+	}
+	next, begun, before, failed := from, 0, d.ready, d.failed
+	for d.ready-before < closed {
+		for now := time.Now(); begun-(d.failed-failed)-(d.ready-before) < d.AtOnce; begun++ {
+			var i int
+			if len(d.again) > 0 && !now.Before(d.again[0].at) {
+				i, d.again = d.again[0].device, d.again[1:]
+			} else {
+				for next < to && d.all[next].fd >= 0 {
+					next++
+				}
+				if next == to {
+					break
+				}
+				i = next
+				next++
+			}
+			if err := d.dial(i); err != nil {
+				if err = d.forgive(i, err); err != nil {
+					return fmt.Errorf("device %d of %d: %w", i+1, len(d.all), err)
+				}
+			}
+		}
+		state := func() string { return fmt.Sprintf("%d of %d devices subscribed", d.ready, len(d.all)) }
+		if err := d.turn(ctx, state); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgive lets a device that is not up yet try again, if this is the time for it.
+func (d *devices) forgive(i int, err error) error {
+	v := &d.all[i]
+	if d.retry == 0 || v.up {
+		return err
+	}
+	d.shut(i, false)
+	d.failed++
+	d.again = append(d.again, attempt{i, time.Now().Add(d.retry)})
+	return nil
+}
+
 func (d *devices) dial(i int) error {
+	v := &d.all[i]
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
-	d.all[i].fd = fd
+	v.fd = fd
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil {
 		return err
 	}
-	if i >= perSource && d.remote.Addr().IsLoopback() {
+	if i < d.Stopped {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+			return err
+		}
+	}
+	if i >= perSource && d.Remote.Addr().IsLoopback() {
 		from := unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, byte(1 + i/perSource)}}
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1); err != nil {
 			return err
@@ -117,25 +191,33 @@ func (d *devices) dial(i int) error {
 			return err
 		}
 	}
-	to := unix.SockaddrInet4{Port: int(d.remote.Port()), Addr: d.remote.Addr().As4()}
-	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		return fmt.Errorf("connect to %v: %w", d.remote, err)
-	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(i)}
+	to := unix.SockaddrInet4{Port: int(d.Remote.Port()), Addr: d.Remote.Addr().As4()}
+	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
+		return fmt.Errorf("connect to %v: %w", d.Remote, err)
+	}
 	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &ev)
 }
 
-// greet sends HELLO and SUBSCRIBE in one segment. The name has 24 characters,
-// as long as the names that fleets give.
-func (d *devices) greet(i int) error {
-	d.scratch = wire.Hello{
-		MinVersion: wire.Version, MaxVersion: wire.Version, Recv: wire.MaxFrameLog, Names: 1, Keepalive: keepaliveAsk,
-		Incarnation: uint32(i + 1), Method: wire.AuthToken, Auth: fmt.Appendf(nil, "bench-device-%011d", i),
-	}.Append(d.scratch[:0])
-	d.scratch = wire.Subscribe{
-		Sub: 1, Filter: []byte(d.topic), PublishOnly: i == len(d.all)-1,
-	}.Append(d.scratch)
-	return d.send(&d.all[i], d.scratch)
+// shut ends a device's connection. One that is aborted leaves no trace in the
+// system; else its port rests for a minute.
+func (d *devices) shut(i int, abort bool) {
+	v := &d.all[i]
+	if v.fd < 0 {
+		return
+	}
+	if abort {
+		unix.SetsockoptLinger(v.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) //nolint:errcheck // then it rests
+	}
+	unix.Close(v.fd)
+	if v.up {
+		d.ready--
+	}
+	fresh := receiver{publisher: v.publisher, topic: v.topic}
+	if !v.publisher {
+		fresh.next = d.numbers[v.topic]
+	}
+	*v = device{fd: -1, receiver: fresh}
 }
 
 // send is for what always fits an empty socket buffer.
@@ -150,7 +232,11 @@ func (d *devices) send(v *device, b []byte) error {
 // turn waits for events once and handles them. state says for an error how far
 // things have come.
 func (d *devices) turn(ctx context.Context, state func() string) error {
-	n, err := unix.EpollWait(d.epoll, d.events, wait)
+	longest := wait
+	if len(d.again) > 0 {
+		longest = min(longest, 1+int(max(0, time.Until(d.again[0].at)).Milliseconds()))
+	}
+	n, err := unix.EpollWait(d.epoll, d.events, longest)
 	if errors.Is(err, unix.EINTR) {
 		return ctx.Err()
 	}
@@ -168,8 +254,14 @@ func (d *devices) turn(ctx context.Context, state func() string) error {
 	}
 	d.heard = time.Now()
 	for _, ev := range d.events[:n] {
-		if err := d.event(int(ev.Fd), ev.Events); err != nil {
-			return fmt.Errorf("device %d of %d: %w", ev.Fd+1, len(d.all), err)
+		i := int(ev.Fd)
+		if i == clock {
+			continue // whoever set it looks at the time
+		}
+		if err := d.event(i, ev.Events); err != nil {
+			if err = d.forgive(i, err); err != nil {
+				return fmt.Errorf("device %d of %d: %w", i+1, len(d.all), err)
+			}
 		}
 	}
 	return ctx.Err()
@@ -177,31 +269,39 @@ func (d *devices) turn(ctx context.Context, state func() string) error {
 
 func (d *devices) event(i int, what uint32) error {
 	v := &d.all[i]
+	if v.stopped {
+		if what&(unix.EPOLLERR|unix.EPOLLHUP|unix.EPOLLRDHUP) != 0 {
+			d.kicked++
+			d.shut(i, true)
+		}
+		return nil
+	}
 	if what&unix.EPOLLERR != 0 {
 		if code, err := unix.GetsockoptInt(v.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
-			return fmt.Errorf("connection to %v: %w", d.remote, unix.Errno(code))
+			return fmt.Errorf("connection to %v: %w", d.Remote, unix.Errno(code))
 		}
 	}
 	if what&unix.EPOLLOUT != 0 {
 		if !v.begun {
 			v.begun = true
-			if err := d.greet(i); err != nil {
+			d.scratch = d.speaks.greet(d.scratch[:0], greeting{number: i, topic: d.topics[v.topic], publisher: v.publisher})
+			if err := d.send(v, d.scratch); err != nil {
 				return err
 			}
-		} else if len(d.out) > 0 && i == len(d.all)-1 {
+		} else if len(d.out) > 0 && v.publisher {
 			if err := d.flush(); err != nil {
 				return err
 			}
 		}
 	}
 	if what&(unix.EPOLLIN|unix.EPOLLRDHUP) != 0 {
-		return d.read(i, v)
+		return d.read(v)
 	}
 	return nil
 }
 
 // read empties the socket: a read that does not fill the buffer has done so.
-func (d *devices) read(i int, v *device) error {
+func (d *devices) read(v *device) error {
 	for {
 		n, err := unix.Read(v.fd, d.in)
 		switch {
@@ -214,6 +314,9 @@ func (d *devices) read(i int, v *device) error {
 		case n == 0:
 			return errors.New("the server ended the connection")
 		}
+		if d.took != nil {
+			d.now = time.Now()
+		}
 		if err := v.feed(d.in[:n], &d.tally); err != nil {
 			return err
 		}
@@ -223,7 +326,7 @@ func (d *devices) read(i int, v *device) error {
 			}
 			d.answers = d.answers[:0]
 		}
-		if len(d.out) > 0 && i == len(d.all)-1 {
+		if len(d.out) > 0 && v.publisher {
 			if err := d.flush(); err != nil { // there may be new credit
 				return err
 			}
@@ -234,69 +337,10 @@ func (d *devices) read(i int, v *device) error {
 	}
 }
 
-func (d *devices) publication(number uint64) wire.Publish {
-	binary.BigEndian.PutUint64(d.payload, number)
-	return wire.Publish{Topic: d.all[len(d.all)-1].topic, Payload: d.payload}
-}
-
-// burst publishes w messages in one write, if the credit allows, and waits until
-// every subscriber has all of them.
-func (d *devices) burst(ctx context.Context, w int) error {
-	for range w {
-		d.out = d.publication(d.number).Append(d.out)
-		d.number++
-	}
-	if err := d.flush(); err != nil {
-		return err
-	}
-	due := d.number * uint64(len(d.all)-1)
-	d.heard = time.Now()
-	for d.delivered < due {
-		err := d.turn(ctx, func() string { return fmt.Sprintf("%d of %d deliveries are missing", due-d.delivered, due) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// flush sends as many whole frames as the credit and the socket allow.
-func (d *devices) flush() error {
-	begun := len(d.out) % d.frame // rest of a frame that the socket took in part
-	n := min(len(d.out), int(min(d.credit, 1<<30)))
-	n = begun + max(0, n-begun)/d.frame*d.frame
-	if n == 0 {
-		return nil
-	}
-	k, err := unix.Write(d.all[len(d.all)-1].fd, d.out[:n])
-	if errors.Is(err, unix.EAGAIN) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	d.credit -= uint64(k)
-	d.out = d.out[:copy(d.out, d.out[k:])]
-	return nil
-}
-
-// quiet waits until nothing has come for the time of one wait. Whatever message
-// still came would be one too many, and fails the run.
-func (d *devices) quiet(ctx context.Context) error {
-	d.heard = time.Now() // the devices may have been idle for long
-	for {
-		before := d.heard
-		if err := d.turn(ctx, func() string { return "all deliveries have arrived" }); err != nil || d.heard.Equal(before) {
-			return err
-		}
-	}
-}
-
+// close ends all connections at once.
 func (d *devices) close() {
-	for _, v := range d.all {
-		if v.fd >= 0 {
-			unix.Close(v.fd)
-		}
+	for i := range d.all {
+		d.shut(i, true)
 	}
 	unix.Close(d.epoll)
 }

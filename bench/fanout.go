@@ -1,251 +1,13 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
-
-// FanoutConfig says what Fanout measures. Zero values mean the defaults.
-type FanoutConfig struct {
-	// Server is the command line of the gateway, with ListenPlaceholder and
-	// AdminPlaceholder in it. Empty: none, the floor is measured against itself.
-	Server []string
-	// Command is what the result says to have produced it.
-	Command string
-	// Subscribers of the one topic. Default 1,000.
-	Subscribers int
-	// Payload of each message in bytes, at least 8. Default 64.
-	Payload int
-	// Windows are the numbers of messages published in one write; the next write
-	// follows when every subscriber has them all. Default 1 and 32.
-	Windows []int
-	// Floors are the modes of the floor to measure beside the gateway: single,
-	// joined. Default both.
-	Floors []string
-	// Pairs is how often each is measured, in turns. Default 40.
-	Pairs int
-	// Slice is how long one measurement lasts, at least; it is made of turns of
-	// 25 ms. Default 200 ms.
-	Slice time.Duration
-	// Pin puts the servers on CPU 0 and the load on CPU 1; else all run where
-	// the system puts them.
-	Pin bool
-	// Topic is published to; the gateway must broadcast it. Default
-	// broadcast/bench/telemetry.
-	Topic string
-	// CC compiles the floor. Default cc.
-	CC string
-	// FloorOptions set the floor's socket options, as floor/floor.c says. Default
-	// those that the gateway sets unless told otherwise: sndbuf=65536,
-	// usertimeout=30000 and keepalive=600.
-	FloorOptions []string
-}
-
-const defaultTopic = "broadcast/bench/telemetry" // 25 bytes
-
-func (c FanoutConfig) withDefaults() (FanoutConfig, error) {
-	c.Subscribers = cmp.Or(c.Subscribers, 1000)
-	c.Payload = cmp.Or(c.Payload, 64)
-	c.Pairs = cmp.Or(c.Pairs, 40)
-	c.Slice = cmp.Or(c.Slice, 200*time.Millisecond)
-	c.Topic = cmp.Or(c.Topic, defaultTopic)
-	c.CC = cmp.Or(c.CC, "cc")
-	if len(c.Windows) == 0 {
-		c.Windows = []int{1, 32}
-	}
-	if len(c.Floors) == 0 {
-		c.Floors = []string{"single", "joined"}
-	}
-	if c.FloorOptions == nil {
-		c.FloorOptions = []string{"sndbuf=65536", "usertimeout=30000", "keepalive=600"}
-	}
-	systems := len(c.Floors) + min(1, len(c.Server))
-	switch {
-	case c.Subscribers < 1 || c.Pairs < 1:
-		return c, fmt.Errorf("%d subscribers and %d pairs: take at least one of each", c.Subscribers, c.Pairs)
-	case c.Payload < sequenceLen:
-		return c, fmt.Errorf("a payload of %d bytes has no room for the message's number: take at least %d", c.Payload, sequenceLen)
-	case slices.Min(c.Windows) < 1:
-		return c, errors.New("a window holds at least one message")
-	case uint64(systems*(c.Subscribers+1)+64) > descriptorLimit() && runtime.GOOS == "linux":
-		return c, fmt.Errorf("%d servers with %d subscribers each need more descriptors than the %d this process may have: take fewer subscribers or floors, or raise the limit (ulimit -n)",
-			systems, c.Subscribers, descriptorLimit())
-	case c.Pin && runtime.NumCPU() < 2:
-		return c, errors.New("pinning needs two CPUs: measure unpinned")
-	}
-	return c, nil
-}
-
-// cpus are those of the servers and of the load; -1 is any.
-func (c FanoutConfig) cpus() (server, load int) {
-	if c.Pin {
-		return 0, 1
-	}
-	return -1, -1
-}
-
-// system is one server with its devices.
-type system struct {
-	name string
-	*process
-	*devices
-}
-
-// gatewayName is the server under test in series; floors have their mode.
-const gatewayName = "gateway"
-
-// Fanout measures what a delivery costs the gateway in CPU time, beside the
-// floor. All of them stay up; each is measured for a moment, in turns. It
-// reports its progress to w; the figures are in the result.
-func Fanout(ctx context.Context, cfg FanoutConfig, w io.Writer) (Result, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return Result{}, err
-	}
-	r := Result{
-		Scenario: "fanout", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: commandLine(cfg.Server), Machine: thisMachine(),
-	}
-	serverCPU, loadCPU := cfg.cpus()
-	undo, err := pinSelf(loadCPU)
-	if err != nil {
-		return r, err
-	}
-	defer undo()
-
-	var systems []system
-	defer func() {
-		for _, s := range systems {
-			if s.devices != nil {
-				s.close()
-			}
-			s.stop()
-		}
-	}()
-	start := func(name string, p *process, err error) error {
-		if err != nil {
-			return err
-		}
-		systems = append(systems, system{name: name, process: p})
-		d, err := connect(ctx, p.device, cfg.Topic, cfg.Subscribers, cfg.Payload)
-		if err != nil {
-			return fmt.Errorf("%s: %w: %s", name, err, p.errors)
-		}
-		systems[len(systems)-1].devices = d
-		return nil
-	}
-	bar := newProgress(w, len(cfg.Windows)*cfg.Pairs)
-	bar.say("%d subscribers, %d bytes, %d pairs of %v for each window", cfg.Subscribers, cfg.Payload, cfg.Pairs, cfg.Slice)
-	if len(cfg.Server) > 0 {
-		p, err := startServer(ctx, cfg.Server, serverCPU)
-		if err := start(gatewayName, p, err); err != nil {
-			return r, err
-		}
-	}
-	floor, cleanup, err := temporaryFloor(ctx, cfg.CC)
-	if err != nil {
-		return r, err
-	}
-	defer cleanup()
-	for _, mode := range cfg.Floors {
-		p, err := startFloor(floor, mode, serverCPU, cfg.FloorOptions...)
-		if err := start(mode, p, err); err != nil {
-			return r, err
-		}
-	}
-
-	cfg.describe(&r)
-	for _, window := range cfg.Windows {
-		if err := takeTurns(ctx, cfg, &r, systems, window, bar); err != nil {
-			return r, err
-		}
-	}
-	for _, s := range systems {
-		if err := s.quiet(ctx); err != nil {
-			return r, fmt.Errorf("%s: %w", s.name, err)
-		}
-	}
-	return r, cfg.conclude(&r)
-}
-
-// temporaryFloor compiles the floor where cleanup removes it.
-func temporaryFloor(ctx context.Context, cc string) (binary string, cleanup func(), err error) {
-	dir, err := os.MkdirTemp("", "bellwire-floor-")
-	if err != nil {
-		return "", nil, err
-	}
-	cleanup = func() { os.RemoveAll(dir) }
-	if binary, err = buildFloor(ctx, dir, cc); err != nil {
-		cleanup()
-		return "", nil, err
-	}
-	return binary, cleanup, nil
-}
-
-func (c FanoutConfig) describe(r *Result) {
-	r.set("subscribers", c.Subscribers)
-	r.set("payload, bytes", c.Payload)
-	r.set("slice, at least", c.Slice)
-	server, load := "any", "any"
-	if c.Pin {
-		server, load = "0", "1"
-	}
-	r.set("CPU of each server", server)
-	r.set("CPU of the load", load)
-	r.set("floor's socket options", strings.Join(c.FloorOptions, " "))
-}
-
-// takeTurns measures all systems with one window, one after the other, there and
-// back again, so that no system always follows the same one.
-func takeTurns(ctx context.Context, cfg FanoutConfig, r *Result, systems []system, window int, bar *progress) error {
-	order := slices.Clone(systems)
-	for _, s := range order { // the first burst meets cold caches and buffers that have yet to grow
-		for range 3 {
-			if err := s.burst(ctx, window); err != nil {
-				return fmt.Errorf("%s, %d in flight: %w: %s", s.name, window, err, s.errors)
-			}
-		}
-	}
-	for range cfg.Pairs {
-		spent := make(map[string]*spending, len(order))
-		for _, s := range order {
-			spent[s.name] = &spending{}
-		}
-		for spent[systems[0].name].elapsed < cfg.Slice {
-			for _, s := range order {
-				if err := s.measure(ctx, window, turn, spent[s.name]); err != nil {
-					return fmt.Errorf("%s, %d in flight: %w: %s", s.name, window, err, s.errors)
-				}
-			}
-			slices.Reverse(order)
-		}
-		var said []string
-		for _, s := range systems {
-			p := spent[s.name]
-			r.add(costSeries(s.name, window), "µs", float64(p.cpu.Nanoseconds())/1e3/p.deliveries)
-			r.add(rateSeries(s.name, window), "/s", p.deliveries/p.elapsed.Seconds())
-			said = append(said, fmt.Sprintf("%s %s µs", s.name, number(float64(p.cpu.Nanoseconds())/1e3/p.deliveries)))
-		}
-		bar.step("%d in flight: %s", window, strings.Join(said, ", "))
-	}
-	return nil
-}
-
-func costSeries(name string, window int) string {
-	return fmt.Sprintf("%s, %d in flight, CPU per delivery", name, window)
-}
-
-func rateSeries(name string, window int) string {
-	return fmt.Sprintf("%s, %d in flight, deliveries", name, window)
-}
 
 // turn is how long a system sends before it is the next one's: the machine's
 // speed changes by the second, so a pair of samples is made of many turns.
@@ -257,64 +19,200 @@ type spending struct {
 	deliveries   float64
 }
 
-// measure sends bursts for at least the time given, which may be one burst. A
-// message before them is not counted: it finds the sockets where the turn of
-// another system has left them, out of the caches.
-func (s system) measure(ctx context.Context, window int, atLeast time.Duration, p *spending) error {
-	if err := s.burst(ctx, 1); err != nil {
+func (p spending) cost() float64 { return micro(p.cpu) / p.deliveries }
+
+const (
+	costQuantity = "CPU per delivery"
+	rateQuantity = "deliveries"
+	sendQuantity = "segments per subscriber and burst"
+	slopeLow     = 32 // windows between which the slope is taken
+	slopeHigh    = 128
+)
+
+var slopeQuantity = fmt.Sprintf("CPU of one more message per subscriber, from %d to %d in flight", slopeLow, slopeHigh)
+
+func inFlight(window int, quantity string) string {
+	return fmt.Sprintf("%d in flight, %s", window, quantity)
+}
+
+// runFanout measures what a delivery costs. All servers stay up; each is measured
+// for a moment, in turns.
+func runFanout(ctx context.Context, b *bed) error {
+	b.r.set("subscribers", b.Subscribers)
+	if b.Topics > 1 {
+		b.r.set("topics", b.Topics)
+	}
+	b.r.set("payload, bytes", b.Payload)
+	b.r.set("slice, at least", b.Slice)
+	b.bar.say("%d subscribers, %d bytes, %d pairs of %v for each window", b.Subscribers, b.Payload, b.Pairs, b.Slice)
+	if err := b.startAll(ctx, "", b.load()); err != nil {
 		return err
 	}
-	before, err := processCPU(s.pid())
-	if err != nil {
+	if err := b.takeTurns(ctx, b.addSlope); err != nil {
 		return err
 	}
-	count, start := s.delivered, time.Now()
-	for time.Since(start) < atLeast {
-		if err := s.burst(ctx, window); err != nil {
+	return b.concludeFanout()
+}
+
+// takeTurns measures all systems with all windows, one system after the other,
+// there and back again, so that no system always follows the same one. after is
+// called when a pair's costs, by label and window, are known.
+func (b *bed) takeTurns(ctx context.Context, after func(costs map[string]map[int]float64)) error {
+	b.bar.expect(b.Pairs)
+	// The first bursts meet cold caches and buffers that have yet to grow.
+	if err := b.inTurns(ctx, func(s *system) error {
+		_, err := s.do(ctx, order{Burst: &burstOrder{Window: slices.Max(b.Windows), AtLeast: turn}})
+		return err
+	}); err != nil {
+		return err
+	}
+	for range b.Pairs {
+		costs := map[string]map[int]float64{}
+		var said []string
+		for _, window := range b.Windows {
+			spent, err := b.pair(ctx, window)
+			if err != nil {
+				return err
+			}
+			for _, s := range b.present() {
+				p := spent[s]
+				b.add(s, inFlight(window, rateQuantity), "/s", p.deliveries/p.elapsed.Seconds())
+				if s.pid() == 0 {
+					continue
+				}
+				b.add(s, inFlight(window, costQuantity), "µs", p.cost())
+				if costs[s.label] == nil {
+					costs[s.label] = map[int]float64{}
+				}
+				costs[s.label][window] = p.cost()
+				said = append(said, fmt.Sprintf("%s %s µs", s.label, number(p.cost())))
+			}
+			if err := b.inTurns(ctx, func(s *system) error { return b.addSegments(ctx, s, window) }); err != nil {
+				return err
+			}
+		}
+		after(costs)
+		b.bar.step("%s", shortened(strings.Join(said, ", "), 120))
+	}
+	return b.quiet(ctx)
+}
+
+// inTurns does something with each system that is there.
+func (b *bed) inTurns(ctx context.Context, something func(*system) error) error {
+	for _, s := range b.present() {
+		if err := b.attempt(ctx, s, func() error { return something(s) }); err != nil {
 			return err
 		}
 	}
-	p.elapsed += time.Since(start)
-	after, err := processCPU(s.pid())
-	p.cpu += after - before
-	p.deliveries += float64(s.delivered - count)
+	return nil
+}
+
+// pair measures all systems with one window for a slice.
+func (b *bed) pair(ctx context.Context, window int) (map[*system]*spending, error) {
+	spent := map[*system]*spending{}
+	turns := b.present()
+	for _, s := range turns {
+		spent[s] = &spending{}
+	}
+	for done := false; !done; {
+		done = true
+		for _, s := range turns {
+			p := spent[s]
+			if p.elapsed >= b.Slice { // a slow one needs fewer turns
+				continue
+			}
+			if err := b.attempt(ctx, s, func() error {
+				a, err := s.do(ctx, order{Burst: &burstOrder{Window: window, AtLeast: min(turn, b.Slice), PID: s.pid()}})
+				p.cpu += a.CPU
+				p.elapsed += a.Elapsed
+				p.deliveries += float64(a.Deliveries)
+				return err
+			}); err != nil {
+				return nil, err
+			}
+			done = done && (s.out || p.elapsed >= b.Slice)
+		}
+		slices.Reverse(turns)
+	}
+	return spent, nil
+}
+
+// addSegments counts what the server sends, at a time when its CPU is not
+// measured: asking the sockets would warm the caches.
+func (b *bed) addSegments(ctx context.Context, s *system, window int) error {
+	a, err := s.do(ctx, order{Segments: window})
+	if err == nil {
+		b.add(s, inFlight(window, sendQuantity), "", float64(a.Segments)/float64(s.devices))
+	}
 	return err
 }
 
-// conclude makes the figures. Only a run under the conditions of a target
-// answers it.
-func (c FanoutConfig) conclude(r *Result) error {
-	answers := c.Subscribers == 1000 && c.Payload == 64 && c.Pin
-	id := func(window int, over string) string {
-		if !answers || over != "single" || window != 1 && window != 32 {
-			return ""
+// addSlope adds what one more message costs each subscriber of a busy server,
+// and how far that of the gateway is above the floor's.
+func (b *bed) addSlope(costs map[string]map[int]float64) {
+	slopes := map[string]float64{}
+	for label, of := range costs {
+		low, ok := of[slopeLow]
+		high, too := of[slopeHigh]
+		if ok && too {
+			slopes[label] = (high*slopeHigh - low*slopeLow) / (slopeHigh - slopeLow)
+			b.r.add(label+", "+slopeQuantity, "µs", slopes[label])
 		}
-		return fmt.Sprintf("fanout-%d", window)
 	}
-	systems := slices.Clone(c.Floors)
-	if len(c.Server) > 0 {
-		systems = append([]string{gatewayName}, systems...)
-	}
-	var err error
-	for _, window := range c.Windows {
-		if len(c.Server) > 0 {
-			for _, over := range c.Floors {
-				err = errors.Join(err, r.ratio(fmt.Sprintf("gateway / C %s, %d in flight", over, window), id(window, over),
-					costSeries(gatewayName, window), costSeries(over, window)))
+	if floor, ok := slopes["joined"]; ok {
+		for _, s := range b.present() {
+			if v, ok := slopes[s.label]; ok && !slices.Contains(b.Floors, s.name) {
+				b.r.add(s.label+", the same, above C joined", "µs", v-floor)
 			}
 		}
-		// With one message in flight both floors do the same: their ratio is the noise.
-		if len(c.Floors) > 1 {
-			a, b := c.Floors[len(c.Floors)-1], c.Floors[0]
-			err = errors.Join(err, r.ratio(fmt.Sprintf("C %s / C %s, %d in flight", a, b, window), "",
-				costSeries(a, window), costSeries(b, window)))
-		}
-		for _, s := range systems {
-			err = errors.Join(err, r.figure(costSeries(s, window), "", costSeries(s, window)))
-		}
-		for _, s := range systems {
-			err = errors.Join(err, r.figure(rateSeries(s, window), "", rateSeries(s, window)))
-		}
 	}
-	return err
+}
+
+// concludeFanout makes the figures. Only a run under the conditions of a target
+// answers it.
+func (b *bed) concludeFanout() error {
+	var err error
+	for _, window := range b.Windows {
+		err = errors.Join(err,
+			b.compare(inFlight(window, costQuantity), func(name, over string) string { return b.fanoutTarget(window, name, over) }),
+			b.state(inFlight(window, rateQuantity), nil),
+			b.state(inFlight(window, sendQuantity), func(name, over string) string {
+				if b.one(1000, 64) && window == 32 && name == gatewayName && over == "" {
+					return "segments"
+				}
+				return ""
+			}))
+	}
+	err = errors.Join(err, b.state(slopeQuantity, nil))
+	return errors.Join(err, b.state("the same, above C joined", func(name, over string) string {
+		if b.one(1000, 64) && name == gatewayName && over == "" {
+			return "slope"
+		}
+		return ""
+	}))
+}
+
+// one reports whether the run is pinned, with one topic, so many subscribers and
+// bytes.
+func (b *bed) one(subscribers, payload int) bool {
+	return b.Pin && b.Topics == 1 && b.Subscribers == subscribers && b.Payload == payload && len(b.Server) > 0
+}
+
+func (b *bed) fanoutTarget(window int, name, over string) string {
+	if name != gatewayName || over == "" {
+		return ""
+	}
+	switch key := fmt.Sprintf("%d %s", window, over); {
+	case b.one(1000, 64):
+		return map[string]string{
+			"1 single": "fanout-1", "1 redis": "redis-1", "1 nats": "nats-1", "32 single": "fanout-32", "32 joined": "joined-32",
+		}[key]
+	case b.one(10_000, 64):
+		return map[string]string{"1 single": "fanout-1-10k", "1 redis": "redis-1-10k", "1 nats": "nats-1-10k"}[key]
+	case b.one(1000, 1024):
+		return map[string]string{"32 single": "fanout-32-1k"}[key]
+	case b.Pin && b.Subscribers == 10_000 && b.Topics == 1000 && b.Payload == 64:
+		return map[string]string{"32 single": "topics-32"}[key]
+	}
+	return ""
 }

@@ -131,3 +131,47 @@ func (b GoBenchmarks) units(name string) []string {
 }
 
 var usualUnits = []string{"ns/op", "B/op", "allocs/op"}
+
+// WriteGoBench writes the samples of results as `go test -bench` would, one line
+// each, for benchstat.
+func WriteGoBench(w io.Writer, results []Result) error {
+	var b strings.Builder
+	for _, r := range results {
+		fmt.Fprintf(&b, "command: %s\ndate: %s\ngoos: linux\ncpu: %s\npkg: bench/%s\n", r.Command, r.Date.Format("2006-01-02"), r.Machine.CPU, r.Scenario)
+		for _, s := range r.Series {
+			unit, factor := goUnit(s.Unit)
+			for _, v := range s.Samples {
+				fmt.Fprintf(&b, "Benchmark%s/%s 1 %s %s\n", goName(r.Scenario, true), goName(s.Name, false), strconv.FormatFloat(round(v*factor), 'f', -1, 64), unit)
+			}
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// goUnit is a unit as benchmarks give it, and how many of it one of ours is.
+func goUnit(unit string) (name string, factor float64) {
+	switch unit {
+	case "s":
+		return "ns/op", 1e9
+	case "ms":
+		return "ns/op", 1e6
+	case "µs":
+		return "ns/op", 1e3
+	case "B":
+		return "B/op", 1
+	case "MiB":
+		return "B/op", 1 << 20
+	case "/s":
+		return "n/s", 1
+	}
+	return "n/op", 1
+}
+
+// goName is a name without spaces; the first of a benchmark begins with a capital.
+func goName(name string, first bool) string {
+	if first {
+		name = strings.ToUpper(name[:1]) + name[1:]
+	}
+	return strings.NewReplacer(", ", "/", " ", "_").Replace(name)
+}

@@ -1,142 +1,107 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"time"
 )
 
-// IdleConfig says what Idle measures. Zero values mean the defaults.
-type IdleConfig struct {
-	// Server is the command line of the gateway, with ListenPlaceholder and
-	// AdminPlaceholder in it.
-	Server []string
-	// Command is what the result says to have produced it.
-	Command string
-	// Devices connected and subscribed to one topic. Default 15,000.
-	Devices int
-	// Settle is how long after the last connection the memory is read. Default 30 s.
-	Settle time.Duration
-	// Runs, each with a server of its own. Default 3.
-	Runs int
-	// Topic is subscribed to. Default broadcast/bench/telemetry.
-	Topic string
-}
-
-func (c IdleConfig) withDefaults() (IdleConfig, error) {
-	c.Devices = cmp.Or(c.Devices, 15_000)
-	c.Settle = cmp.Or(c.Settle, 30*time.Second)
-	c.Runs = cmp.Or(c.Runs, 3)
-	c.Topic = cmp.Or(c.Topic, defaultTopic)
-	if c.Devices < 1 || c.Runs < 1 {
-		return c, fmt.Errorf("%d devices and %d runs: take at least one of each", c.Devices, c.Runs)
-	}
-	return c, nil
-}
-
-// The series of an idle run; memory is per device.
+// The quantities of an idle run; memory is per device.
 const (
-	idleRSS     = "user memory of the server (RSS)"
-	idleAnon    = "of it heap and stacks (anonymous)"
-	idleSlab    = "kernel objects (slab), both ends of the connection"
-	idleCPU     = "server CPU per connect and subscribe"
-	idleConnect = "connects with subscribe, 64 at a time"
+	idleRSS  = "user memory of the server (RSS)"
+	idleAnon = "of it heap and stacks (anonymous)"
+	idleHeap = "of it Go heap in use"
+	idleSlab = "kernel objects (slab), both ends of the connection"
 )
 
-// Idle measures the memory that an idle, subscribed device costs: the server
-// before its first connection against the same process some time after the
-// last. It reports its progress to w.
-func Idle(ctx context.Context, cfg IdleConfig, w io.Writer) (Result, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return Result{}, err
-	}
-	r := Result{
-		Scenario: "idle", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: commandLine(cfg.Server), Machine: thisMachine(),
-	}
-	r.set("devices", cfg.Devices)
-	r.set("filters of each", 1)
-	r.set("name of each, characters", 24)
-	r.set("read after the last connection", cfg.Settle)
-	bar := newProgress(w, cfg.Runs)
-	bar.say("%d devices, memory read %v after the last connection, %d runs", cfg.Devices, cfg.Settle, cfg.Runs)
-	for range cfg.Runs {
-		p, err := startServer(ctx, cfg.Server, -1)
-		if err != nil {
-			return r, err
-		}
-		err = cfg.run(ctx, &r, p)
-		p.stop()
-		if err != nil {
-			return r, fmt.Errorf("%w: %s", err, p.errors)
-		}
-		s, err := r.series(idleRSS)
-		if err != nil {
-			return r, err
-		}
-		bar.step("%s B per device", number(s.Samples[len(s.Samples)-1]))
-	}
-	return r, cfg.conclude(&r)
-}
+var errNoProcess = errors.New("memory is asked of the server's process: say which it is (PID)")
 
-// run adds one sample of each quantity, from a server that has had no connection.
-func (c IdleConfig) run(ctx context.Context, r *Result, p *process) error {
-	if err := pause(ctx, min(time.Second, c.Settle)); err != nil { // until its start is over
-		return err
+// runIdle measures the memory that an idle, subscribed device costs: the server
+// before its first connection against the same process some time after the last.
+func runIdle(ctx context.Context, b *bed) error {
+	if b.Address != "" && b.PID == 0 {
+		return errNoProcess
 	}
-	before, err := processMemory(p.pid())
+	b.r.set("devices", b.Subscribers)
+	b.r.set("filters of each", 1)
+	b.r.set("name of each, characters", 24)
+	b.r.set("read after the last connection", b.Settle)
+	b.bar.say("%d devices, memory read %v after the last connection, %d runs", b.Subscribers, b.Settle, b.Pairs)
+	err := b.each(ctx, func(ctx context.Context, s *system) (string, error) {
+		rss, err := b.idle(ctx, s)
+		return number(rss) + " B per device", err
+	})
 	if err != nil {
 		return err
 	}
-	cpuBefore, err := processCPU(p.pid())
-	if err != nil {
-		return err
-	}
-	start := time.Now()
-	d, err := connect(ctx, p.device, c.Topic, c.Devices, sequenceLen)
-	if err != nil {
-		return err
-	}
-	defer d.close()
-	elapsed := time.Since(start)
-	cpuAfter, err := processCPU(p.pid())
-	if err != nil {
-		return err
-	}
-	if err := pause(ctx, c.Settle); err != nil {
-		return err
-	}
-	after, err := processMemory(p.pid())
-	if err != nil {
-		return err
-	}
-	if err := d.quiet(ctx); err != nil { // all are still there
-		return err
-	}
-	n := float64(c.Devices + 1) // the publisher is a device too
-	each := func(after, before uint64) float64 { return (float64(after) - float64(before)) / n }
-	r.add(idleRSS, "B", each(after.rss, before.rss))
-	r.add(idleAnon, "B", each(after.anon, before.anon))
-	r.add(idleSlab, "B", each(after.slab, before.slab))
-	r.add(idleCPU, "µs", float64((cpuAfter-cpuBefore).Nanoseconds())/1e3/n)
-	r.add(idleConnect, "/s", n/elapsed.Seconds())
-	return nil
-}
-
-func (c IdleConfig) conclude(r *Result) error {
-	target := ""
-	if c.Devices == 15_000 && c.Settle >= 30*time.Second {
-		target = "idle-rss"
-	}
-	err := r.figure(idleRSS, target, idleRSS)
-	for _, s := range []string{idleAnon, idleSlab, idleCPU, idleConnect} {
-		err = errors.Join(err, r.figure(s, "", s))
+	for _, q := range []string{idleRSS, idleAnon, idleHeap, idleSlab, connectCost, connectRate} {
+		err = errors.Join(err, b.state(q, func(name, over string) string {
+			if q == idleRSS && name == gatewayName && over == "" && b.Subscribers == 15_000 && b.Settle >= 30*time.Second {
+				return "idle-rss"
+			}
+			return ""
+		}))
 	}
 	return err
+}
+
+// idle adds one sample of each quantity, from a server that has had no connection.
+func (b *bed) idle(ctx context.Context, s *system) (rss float64, err error) {
+	if err := pause(ctx, min(time.Second, b.Settle)); err != nil { // until its start is over
+		return 0, err
+	}
+	heap := metric{url: s.admin + "/metrics", names: []string{"go_memstats_heap_inuse_bytes", "go_memory_classes_heap_objects_bytes"}}
+	inUse := func() float64 {
+		if s.admin == "" {
+			return 0
+		}
+		v, err := heap.read(ctx)
+		if err != nil {
+			return 0 // it may not say; the figure is then left out
+		}
+		return v
+	}
+	before, err := processMemory(s.pid())
+	if err != nil {
+		return 0, err
+	}
+	heapBefore := inUse()
+	cpuBefore, err := processCPU(s.pid())
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	if err := b.connect(ctx, s, b.load()); err != nil {
+		return 0, err
+	}
+	elapsed := time.Since(begin)
+	cpuAfter, err := processCPU(s.pid())
+	if err != nil {
+		return 0, err
+	}
+	if err := pause(ctx, b.Settle); err != nil {
+		return 0, err
+	}
+	after, err := processMemory(s.pid())
+	if err != nil {
+		return 0, err
+	}
+	heapAfter := inUse()
+	if _, err := s.do(ctx, order{Quiet: true}); err != nil { // all are still there
+		return 0, err
+	}
+	n := float64(b.Subscribers + 1) // the publisher is a device too
+	each := func(after, before uint64) float64 { return (float64(after) - float64(before)) / n }
+	rss = each(after.rss, before.rss)
+	b.add(s, idleRSS, "B", rss)
+	b.add(s, idleAnon, "B", each(after.anon, before.anon))
+	b.add(s, idleSlab, "B", each(after.slab, before.slab))
+	if heapAfter > 0 {
+		b.add(s, idleHeap, "B", (heapAfter-heapBefore)/n)
+	}
+	b.add(s, connectCost, "µs", micro(cpuAfter-cpuBefore)/n)
+	b.add(s, connectRate, "/s", n/elapsed.Seconds())
+	return rss, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -33,16 +33,23 @@ const (
 //go:embed floor/floor.c
 var floorSource []byte
 
-// process is a server under test.
+// process is a server under test, or a load generator.
 type process struct {
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd // nil: it runs already and is not ours to end
+	other  int       // the process id if cmd is nil; 0: not known
 	device netip.AddrPort
 	admin  string        // base URL; empty: it has none
 	errors *tail         // the last that it wrote to stderr
 	ended  chan struct{} // closed when the process is gone
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// pid is the process id, 0 if it is not known.
+func (p *process) pid() int {
+	if p.cmd == nil {
+		return p.other
+	}
+	return p.cmd.Process.Pid
+}
 
 // startServer starts a gateway on one CPU (any, if negative) and waits until it
 // says that it is ready.
@@ -113,8 +120,7 @@ func (p *process) ready(ctx context.Context) error {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for {
-		if body, err := get(ctx, p.admin+"/readyz"); err == nil {
-			body.Close()
+		if p.answers(ctx) {
 			return nil
 		}
 		select {
@@ -127,8 +133,45 @@ func (p *process) ready(ctx context.Context) error {
 	}
 }
 
+// answers reports whether the server says that it is ready or, if it has no way
+// to say so, takes connections.
+func (p *process) answers(ctx context.Context) bool {
+	if p.admin != "" {
+		body, err := get(ctx, p.admin+"/readyz")
+		if err == nil {
+			body.Close()
+		}
+		return err == nil
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp4", p.device.String())
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil
+}
+
+// kill ends the process without a word.
+func (p *process) kill() {
+	if p.cmd != nil {
+		p.cmd.Process.Kill() //nolint:errcheck // it may be gone already
+		<-p.ended
+	}
+}
+
+// restart starts the same command anew, on the same addresses, and does not wait
+// until it is ready.
+func (p *process) restart(cpu int) error {
+	args := p.cmd.Args
+	p.cmd = exec.Command(p.cmd.Path, args[1:]...)
+	p.cmd.Args[0] = args[0]
+	return p.start(cpu)
+}
+
 // stop ends the process, with patience for one that drains.
 func (p *process) stop() {
+	if p.cmd == nil {
+		return
+	}
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGTERM, os.Kill} {
 		p.cmd.Process.Signal(s) //nolint:errcheck // it may be gone already
 		select {
@@ -152,9 +195,15 @@ func buildFloor(ctx context.Context, dir, cc string) (binary string, err error) 
 	return binary, nil
 }
 
-// startFloor starts the floor; mode is single or joined.
+// startFloor starts the floor; mode is single or joined. Restarted, it listens
+// where it did before.
 func startFloor(binary, mode string, cpu int, options ...string) (*process, error) {
 	p := &process{cmd: exec.Command(binary, append([]string{mode}, options...)...)}
+	defer func() {
+		if p.device.IsValid() {
+			p.cmd.Args = append(p.cmd.Args, fmt.Sprintf("port=%d", p.device.Port()))
+		}
+	}()
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, err

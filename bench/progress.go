@@ -24,6 +24,9 @@ func newProgress(w io.Writer, total int) *progress {
 	return &progress{w: w, live: ok && term.IsTerminal(int(f.Fd())), total: total}
 }
 
+// expect says how many steps there will be.
+func (p *progress) expect(total int) { p.total, p.done = max(1, total), 0 }
+
 // say writes a line that stays.
 func (p *progress) say(format string, args ...any) {
 	if p.drawn {

@@ -5,35 +5,45 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/bellwire/bellwire/wire"
 )
 
-const (
-	// sequenceLen is what a payload begins with: the message's number, big endian.
-	sequenceLen = 8
-	// maxFrame is the largest frame that a device here takes.
-	maxFrame = 1 << wire.MaxFrameLog
-)
+// sequenceLen is what a payload begins with: the message's number within its
+// topic, big endian.
+const sequenceLen = 8
 
 // receiver is what one device knows: it turns bytes, however cut, into frames
 // and checks that each message is the very next one.
 type receiver struct {
-	subscribed bool
-	topic      wire.TopicID
-	next       uint64 // number that the next message must have
-	partial    []byte // start of a frame that is not complete
+	up        bool   // subscribed; a publisher: answered
+	publisher bool   // subscribes to nothing
+	topic     int32  // its topic, as an index of the tally's
+	id        uint32 // what the server calls that topic, if it gave it a number
+	next      uint64 // number that the next message must have
+	partial   []byte // start of a frame that is not complete
 }
 
 // tally is what all devices of one server have in common.
 type tally struct {
-	payload   []byte // of every message, but for its number
-	ready     int    // devices subscribed
-	delivered uint64 // messages that arrived, all devices together
+	speaks    protocol
+	topics    []string // as the protocol writes them
+	payload   []byte   // of every message, but for its number
+	ready     int      // devices that are up
+	delivered uint64   // messages that arrived, all devices together
 	welcome   wire.Welcome
-	credit    uint64 // bytes of PUBLISH that may be sent
+	credit    uint64 // bytes of publications that may be sent
 	answers   []byte // what the device whose bytes were fed must send
+
+	// took records how long a message of the topic was under way, if latencies are
+	// asked for; now is when the bytes that are fed were read.
+	took func(topic int32, number uint64, now time.Time)
+	now  time.Time
 }
+
+// unlimited is the credit of a publisher whose server gives none.
+const unlimited = 1 << 62
 
 // pattern is a payload whose bytes differ, so that a shifted one is noticed.
 func pattern(n int) []byte {
@@ -50,84 +60,53 @@ func (r *receiver) feed(b []byte, t *tally) error {
 		r.partial = append(r.partial, b...)
 		b = r.partial
 	}
-	for {
-		typ, body, rest, err := wire.Next(b, maxFrame)
-		if errors.Is(err, wire.ErrShort) {
-			r.partial = append(r.partial[:0], b...)
-			return nil
-		}
+	for len(b) > 0 {
+		n, err := t.speaks.frame(b, r, t)
 		if err != nil {
 			return err
 		}
-		if typ.Base() == wire.TypeMessage {
-			err = r.message(typ, body, t)
-		} else {
-			err = r.control(typ, body, t)
+		if n == 0 {
+			break
 		}
-		if err != nil {
-			return err
-		}
-		b = rest
+		b = b[n:]
 	}
+	r.partial = append(r.partial[:0], b...)
+	return nil
 }
 
-func (r *receiver) message(typ wire.Type, body []byte, t *tally) error {
-	m, err := wire.ParseMessage(typ, body)
-	if err != nil {
-		return err
+// answered says that the server has done what the greeting asked for.
+func (r *receiver) answered(t *tally) error {
+	if r.up {
+		return errors.New("the server answered the greeting a second time")
 	}
-	p := m.Payload
-	switch {
-	case m.Name == nil && m.Topic != r.topic:
-		return fmt.Errorf("message of topic %d, subscribed to %d", m.Topic, r.topic)
-	case len(p) != len(t.payload) || !bytes.Equal(p[sequenceLen:], t.payload[sequenceLen:]):
+	r.up = true
+	t.ready++
+	if r.publisher && t.credit == 0 {
+		t.credit = unlimited
+	}
+	return nil
+}
+
+// named checks that a message came under the name that the device subscribed to.
+func (r *receiver) named(topic []byte, t *tally) error {
+	if r.publisher || string(topic) != t.topics[r.topic] {
+		return fmt.Errorf("message of topic %q, subscribed to %q", topic, t.topics[r.topic])
+	}
+	return nil
+}
+
+// message checks that a payload is the next of its topic, unaltered.
+func (r *receiver) message(p []byte, t *tally) error {
+	if len(p) != len(t.payload) || !bytes.Equal(p[sequenceLen:], t.payload[sequenceLen:]) {
 		return fmt.Errorf("message %d arrived altered: %d bytes, sent %d", r.next, len(p), len(t.payload))
 	}
 	if number := binary.BigEndian.Uint64(p); number != r.next {
 		return fmt.Errorf("message %d arrived where %d was due", number, r.next)
 	}
+	if t.took != nil {
+		t.took(r.topic, r.next, t.now)
+	}
 	r.next++
 	t.delivered++
 	return nil
-}
-
-func (r *receiver) control(typ wire.Type, body []byte, t *tally) error {
-	var err error
-	switch {
-	case typ == wire.TypeWelcome:
-		t.welcome, err = wire.ParseWelcome(body)
-	case typ == wire.TypeSubscribed:
-		var s wire.Subscribed
-		if s, err = wire.ParseSubscribed(body); err == nil && (s.Code.Class() != wire.ClassFine || s.Topic == 0) {
-			err = fmt.Errorf("the subscription was refused: %v", s.Code)
-		}
-		r.topic, r.subscribed = s.Topic, true
-		t.ready++
-	case typ == wire.TypeCredit:
-		var c wire.Credit
-		c, err = wire.ParseCredit(body)
-		t.credit += c.Bytes
-	case typ == wire.TypePing:
-		t.answers = wire.AppendPong(t.answers, body)
-	case typ == wire.TypeGap:
-		var g wire.Gap
-		if g, err = wire.ParseGap(body); err == nil {
-			err = fmt.Errorf("the server left out %d messages after %d: %v", g.Count, r.next, g.Reason)
-		}
-	case typ == wire.TypeError:
-		var e wire.Refusal
-		if e, err = wire.ParseRefusal(body); err == nil {
-			err = fmt.Errorf("the server refused a %v: %v %s", e.Type, e.Code, e.Text)
-		}
-	case typ == wire.TypeClose:
-		var c wire.Close
-		if c, err = wire.ParseClose(body); err == nil {
-			err = fmt.Errorf("the server closed the connection: %v %s", c.Code, c.Text)
-		}
-	case typ == wire.TypeGoaway:
-		err = errors.New("the server asked the device to go elsewhere")
-	case !typ.Skippable():
-		err = fmt.Errorf("a frame that no device here expects: %v", typ)
-	}
-	return err
 }

@@ -12,8 +12,13 @@ import (
 
 const testTopic wire.TopicID = 5
 
+func testTally() tally {
+	return tally{speaks: bellwire{}, topics: []string{defaultTopic}, payload: pattern(20)}
+}
+
 func subscribedReceiver() (*receiver, *tally) {
-	return &receiver{subscribed: true, topic: testTopic}, &tally{payload: pattern(20)}
+	t := testTally()
+	return &receiver{up: true, id: uint32(testTopic)}, &t
 }
 
 func message(number uint64) wire.Message {
@@ -41,7 +46,7 @@ func session() []byte {
 
 // feedChunks feeds b in pieces whose lengths are those of cuts, in turns.
 func feedChunks(b, cuts []byte) (receiver, tally, error) {
-	r, t := receiver{}, tally{payload: pattern(20)}
+	r, t := receiver{}, testTally()
 	for i := 0; len(b) > 0; i++ {
 		n := len(b)
 		if len(cuts) > 0 {
@@ -62,11 +67,11 @@ func TestReceiverTakesASessionInAnyChunking(t *testing.T) {
 		require.NoError(t, err)
 		require.EqualValues(t, 4, tally.delivered, "pieces of %d", n+1)
 		require.EqualValues(t, 4, r.next)
-		require.True(t, r.subscribed)
-		require.Equal(t, testTopic, r.topic)
+		require.True(t, r.up)
+		require.EqualValues(t, testTopic, r.id)
 		require.Equal(t, 1, tally.ready)
 		require.EqualValues(t, 16384, tally.welcome.Credit)
-		require.EqualValues(t, 500, tally.credit)
+		require.EqualValues(t, 500, tally.credit, "a subscriber's WELCOME gives none")
 		require.Equal(t, wire.AppendPong(nil, []byte("12345678")), tally.answers)
 		require.Empty(t, r.partial)
 	}
@@ -95,6 +100,7 @@ func TestReceiverFailsTheRun(t *testing.T) {
 		"altered: 19 bytes":                 short.Append(nil),
 		"message of topic 6":                other.Append(nil),
 		"left out 3 messages":               wire.Gap{Topic: testTopic, Reason: wire.ReasonSlow, Count: 3}.Append(nil),
+		"a second time":                     wire.Subscribed{Sub: 1, Topic: testTopic}.Append(nil),
 		"the subscription was refused":      wire.Subscribed{Sub: 1, Code: wire.CodeBadTopic}.Append(nil),
 		"refused a PUBLISH":                 wire.Refusal{Code: wire.CodeNoCentral, Type: wire.TypePublish}.Append(nil),
 		"closed the connection":             wire.Close{Code: wire.CodeSlow}.Append(nil),
@@ -106,6 +112,18 @@ func TestReceiverFailsTheRun(t *testing.T) {
 		r, tally := subscribedReceiver()
 		require.ErrorContains(t, r.feed(b, tally), want)
 	}
+}
+
+// The credit that counts is the publisher's: subscribers that connect later have
+// their own, which nobody uses.
+func TestPublisherHasItsCredit(t *testing.T) {
+	tally := testTally()
+	p, s := receiver{publisher: true}, receiver{}
+	require.NoError(t, p.feed(wire.Subscribed{Sub: 1, Topic: testTopic}.Append(wire.Welcome{Version: 1, Recv: 12, Credit: 1000, MaxSubs: 8}.Append(nil)), &tally))
+	require.NoError(t, s.feed(wire.Welcome{Version: 1, Recv: 12, Credit: 77, MaxSubs: 8}.Append(nil), &tally))
+	require.EqualValues(t, 1000, tally.credit)
+	require.NoError(t, p.feed(wire.Credit{Bytes: 5}.Append(nil), &tally))
+	require.EqualValues(t, 1005, tally.credit)
 }
 
 // However a stream is cut, its bytes mean the same.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -14,7 +15,7 @@ import (
 // Result is one run of a scenario: what was measured on what, each sample, and
 // the figures made of the samples.
 type Result struct {
-	Scenario string    `json:"scenario"` // fanout, idle, allocs
+	Scenario string    `json:"scenario"` // of Scenarios, or allocs
 	Date     time.Time `json:"date"`     // start of the run, UTC, whole seconds
 	Command  string    `json:"command"`  // what produces it
 	Server   string    `json:"server"`   // command line of the server under test
@@ -66,6 +67,11 @@ func (r *Result) add(name, unit string, v float64) {
 		r.Series = append(r.Series, Series{Name: name, Unit: unit})
 	}
 	r.Series[i].Samples = append(r.Series[i].Samples, round(v))
+}
+
+// drop forgets all samples of a system.
+func (r *Result) drop(system string) {
+	r.Series = slices.DeleteFunc(r.Series, func(s Series) bool { return strings.HasPrefix(s.Name, system+", ") })
 }
 
 func (r *Result) series(name string) (Series, error) {

@@ -24,8 +24,14 @@ func (*devices) burst(context.Context, int) error { return errUnsupported }
 func (*devices) quiet(context.Context) error      { return errUnsupported }
 func (*devices) close()                           {}
 
+type hand struct{}
+
+func (*hand) do(context.Context, order) (outcome, error) { return outcome{}, errUnsupported }
+func (*hand) close()                                     {}
+
 func processCPU(int) (time.Duration, error) { return 0, errUnsupported }
 func processMemory(int) (memory, error)     { return memory{}, errUnsupported }
+func processDescriptors(int) (int, error)   { return 0, errUnsupported }
 func descriptorLimit() uint64               { return 0 }
 func startOn(int, *exec.Cmd) error          { return errUnsupported }
 func pinSelf(int) (func(), error)           { return nil, errUnsupported }

@@ -2,11 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -15,17 +15,35 @@ import (
 
 // benchCmd is `bellwire bench`.
 type benchCmd struct {
-	Fanout benchFanoutCmd `cmd:"" help:"What a delivery costs the gateway in CPU time, beside a C loop that only sends."`
-	Idle   benchIdleCmd   `cmd:"" help:"What an idle, subscribed device costs in memory."`
-	Allocs benchAllocsCmd `cmd:"" help:"What a delivery allocates."`
-	Report benchReportCmd `cmd:"" help:"Make RESULTS.md of kept results."`
+	Fanout   benchFanoutCmd   `cmd:"" help:"What a delivery costs the server in CPU time, beside a C loop that only sends."`
+	Topics   benchTopicsCmd   `cmd:"" help:"The same with many topics and few subscribers each."`
+	Growth   benchGrowthCmd   `cmd:"" help:"How that cost grows with the number of subscribers."`
+	Latency  benchLatencyCmd  `cmd:"" help:"How long a message is under way, at a fixed rate."`
+	Connect  benchConnectCmd  `cmd:"" help:"What it costs to connect and subscribe."`
+	Storm    benchStormCmd    `cmd:"" help:"How soon all are back when the server was killed and started again."`
+	Slow     benchSlowCmd     `cmd:"" help:"What the others notice when some subscribers stop reading."`
+	Soak     benchSoakCmd     `cmd:"" help:"Whether anything grows while devices come and go."`
+	Idle     benchIdleCmd     `cmd:"" help:"What an idle, subscribed device costs in memory."`
+	Allocs   benchAllocsCmd   `cmd:"" help:"What a delivery allocates."`
+	Compare  benchCompareCmd  `cmd:"" help:"All of it beside other servers, in one table."`
+	Report   benchReportCmd   `cmd:"" help:"Make RESULTS.md of kept results."`
+	Generate benchGenerateCmd `cmd:"" hidden:"" help:"Be the devices of a measurement, as another process orders."`
+
+	benchMillionCmds `embed:""`
 }
 
-// benchFlags are those of every measurement.
-type benchFlags struct {
-	Gateway string `placeholder:"COMMAND" help:"Command line of the gateway, with {listen} and {admin} for its addresses. Default: serve of this program."`
+// benchOutput says where results go.
+type benchOutput struct {
 	Output  string `placeholder:"FILE" help:"Keep the result, with every sample, in this file."`
 	JSON    bool   `name:"json" help:"Print the result as JSON."`
+	GoBench bool   `name:"gobench" help:"Print every sample as a line that benchstat reads."`
+	HTML    string `name:"html" placeholder:"FILE" help:"Write a page with tables and pictures to this file."`
+}
+
+// benchFlags are those of a measurement of the gateway alone.
+type benchFlags struct {
+	Gateway string `placeholder:"COMMAND" help:"Command line of the gateway, with {listen} and {admin} for its addresses. Default: serve of this program."`
+	benchOutput
 }
 
 // server is the command line of the gateway; more are arguments of the default one.
@@ -37,12 +55,12 @@ func (f *benchFlags) server(e *env, more ...string) []string {
 }
 
 // command is how the measurement was asked for, without where its result goes.
-func (f *benchFlags) command(context *kong.Context) string {
+func (o *benchOutput) command(context *kong.Context) string {
 	words := []string{"bellwire"}
 	for i := 0; i < len(context.Args); i++ {
 		switch word := context.Args[i]; {
-		case word == "--json" || strings.HasPrefix(word, "--output="):
-		case word == "--output":
+		case word == "--json" || word == "--gobench" || strings.HasPrefix(word, "--output=") || strings.HasPrefix(word, "--html="):
+		case word == "--output" || word == "--html":
 			i++
 		case strings.ContainsAny(word, " {}"):
 			words = append(words, "'"+word+"'")
@@ -54,64 +72,69 @@ func (f *benchFlags) command(context *kong.Context) string {
 }
 
 // done keeps and prints a result.
-func (f *benchFlags) done(e *env, r bench.Result, err error) error {
+func (o *benchOutput) done(e *env, r bench.Result, err error) error {
 	if err != nil {
 		return err
 	}
-	if f.Output != "" {
-		if err := r.WriteFile(f.Output); err != nil {
+	if o.Output != "" {
+		if err := r.WriteFile(o.Output); err != nil {
 			return fmt.Errorf("cannot keep the result: %w", err)
 		}
 	}
-	if f.JSON {
-		encoder := json.NewEncoder(e.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(r)
+	if err := o.page([]bench.Result{r}); err != nil {
+		return err
+	}
+	switch {
+	case o.JSON:
+		return printJSON(e, r)
+	case o.GoBench:
+		return bench.WriteGoBench(e.stdout, []bench.Result{r})
 	}
 	return r.WriteTable(e.stdout)
 }
 
-type benchFanoutCmd struct {
-	benchFlags
-	Subscribers int           `default:"1000" placeholder:"N" help:"Devices subscribed to the one topic."`
-	Payload     int           `default:"64" placeholder:"BYTES" help:"Of each message."`
-	Windows     []int         `default:"1,32" placeholder:"N" help:"Messages published in one write."`
-	Pairs       int           `default:"40" placeholder:"N" help:"How often gateway and C loop are measured, in turns."`
-	Slice       time.Duration `default:"200ms" placeholder:"TIME" help:"Of one measurement, at least."`
-	Pin         bool          `help:"Servers on CPU 0, load on CPU 1, and a gateway with one loop."`
-	CC          string        `name:"cc" default:"cc" placeholder:"COMMAND" help:"C compiler."`
-}
-
-// Run measures.
-func (c *benchFanoutCmd) Run(e *env, context *kong.Context) error {
-	ctx, stop := e.interruptible()
-	defer stop()
-	server := c.server(e)
-	if c.Pin {
-		server = c.server(e, "--loops", "1")
+// doneAll keeps and prints several results; what is kept is a directory with a
+// file for each.
+func (o *benchOutput) doneAll(e *env, all []bench.Result) error {
+	if o.Output != "" {
+		if err := os.MkdirAll(o.Output, 0o755); err != nil {
+			return fmt.Errorf("cannot keep the results: %w", err)
+		}
+		for i, r := range all {
+			if err := r.WriteFile(filepath.Join(o.Output, fmt.Sprintf("compare-%02d-%s.json", i+1, r.Scenario))); err != nil {
+				return fmt.Errorf("cannot keep the results: %w", err)
+			}
+		}
 	}
-	r, err := bench.Fanout(ctx, bench.FanoutConfig{
-		Server: server, Command: c.command(context), Subscribers: c.Subscribers, Payload: c.Payload, Windows: c.Windows,
-		Pairs: c.Pairs, Slice: c.Slice, Pin: c.Pin, CC: c.CC,
-	}, e.stderr)
-	return c.done(e, r, err)
+	if err := o.page(all); err != nil {
+		return err
+	}
+	switch {
+	case o.JSON:
+		return printJSON(e, all)
+	case o.GoBench:
+		return bench.WriteGoBench(e.stdout, all)
+	}
+	return bench.WriteComparison(e.stdout, all)
 }
 
-type benchIdleCmd struct {
-	benchFlags
-	Devices int           `default:"15000" placeholder:"N" help:"Devices, connected and subscribed."`
-	Settle  time.Duration `default:"30s" placeholder:"TIME" help:"From the last connection until the memory is read."`
-	Runs    int           `default:"3" placeholder:"N" help:"Each with a gateway of its own."`
+// page writes the results as one HTML page, if that is wanted.
+func (o *benchOutput) page(all []bench.Result) error {
+	if o.HTML == "" {
+		return nil
+	}
+	f, err := os.Create(o.HTML)
+	if err != nil {
+		return fmt.Errorf("cannot write the page: %w", err)
+	}
+	err = bench.HTML(f, all)
+	return errors.Join(err, f.Close())
 }
 
-// Run measures.
-func (c *benchIdleCmd) Run(e *env, context *kong.Context) error {
-	ctx, stop := e.interruptible()
-	defer stop()
-	r, err := bench.Idle(ctx, bench.IdleConfig{
-		Server: c.server(e), Command: c.command(context), Devices: c.Devices, Settle: c.Settle, Runs: c.Runs,
-	}, e.stderr)
-	return c.done(e, r, err)
+func printJSON(e *env, v any) error {
+	encoder := json.NewEncoder(e.stdout)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
 }
 
 type benchAllocsCmd struct {

@@ -22,7 +22,7 @@ func TestBenchSaysWhatProducedIt(t *testing.T) {
 		{[]string{"bench", "fanout", "--pin", "--output", "x.json", "--pairs", "3", "--json"}, "bellwire bench fanout --pin --pairs 3"},
 		{[]string{"bench", "idle", "--output=x.json", "--gateway", "gw -a {listen} -b {admin}"}, "bellwire bench idle --gateway 'gw -a {listen} -b {admin}'"},
 	} {
-		require.Equal(t, test.want, (&benchFlags{}).command(&kong.Context{Path: nil, Args: test.args}))
+		require.Equal(t, test.want, (&benchOutput{}).command(&kong.Context{Path: nil, Args: test.args}))
 	}
 }
 
@@ -36,15 +36,15 @@ func TestBenchResultsAreKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.json")
 	r := bench.Result{Scenario: "idle", Date: time.Unix(0, 0).UTC()}
 	var out bytes.Buffer
-	require.NoError(t, (&benchFlags{Output: path, JSON: true}).done(&env{stdout: &out}, r, nil))
+	require.NoError(t, (&benchOutput{Output: path, JSON: true}).done(&env{stdout: &out}, r, nil))
 	kept, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, string(kept), out.String())
 	out.Reset()
-	require.NoError(t, (&benchFlags{}).done(&env{stdout: &out}, r, nil))
+	require.NoError(t, (&benchOutput{}).done(&env{stdout: &out}, r, nil))
 	require.Contains(t, out.String(), "median")
-	require.Equal(t, errCut, (&benchFlags{}).done(&env{stdout: &out}, r, errCut))
-	require.ErrorContains(t, (&benchFlags{Output: t.TempDir()}).done(&env{stdout: &out}, r, nil), "cannot keep")
+	require.Equal(t, errCut, (&benchOutput{}).done(&env{stdout: &out}, r, errCut))
+	require.ErrorContains(t, (&benchOutput{Output: t.TempDir()}).done(&env{stdout: &out}, r, nil), "cannot keep")
 }
 
 func TestBenchReport(t *testing.T) {

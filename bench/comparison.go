@@ -1,0 +1,110 @@
+package bench
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+)
+
+// WriteComparison writes one table of several results: a row for each quantity,
+// a column for each server. A cell is the median, with what the pairs say of it
+// over a C loop of single sends. Servers that are missing, and why, stand below.
+func WriteComparison(w io.Writer, results []Result) error {
+	columns := columnsOf(results)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprint(t, "\t")
+	for _, c := range columns {
+		fmt.Fprintf(t, "%s\t", titleOf(c))
+	}
+	fmt.Fprintln(t)
+	for _, r := range results {
+		fmt.Fprintf(t, "%s\t%s\n", strings.ToUpper(sizeOf(r)), strings.Repeat("\t", len(columns)))
+		for _, row := range rowsOf(r, columns) {
+			fmt.Fprintf(t, "  %s\t%s\t\n", row.name, strings.Join(row.cells, "\t"))
+		}
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair.\n")
+	said := map[string]bool{}
+	for _, r := range results {
+		for _, s := range r.Setup {
+			name := strings.TrimSuffix(s.Name, " failed")
+			if !slices.Contains(PeerNames(), strings.Split(name, ",")[0]) && name == s.Name {
+				continue
+			}
+			text := fmt.Sprintf("%s: %s", s.Name, s.Value)
+			if name != s.Name {
+				text = fmt.Sprintf("%s in %s: %s", s.Name, sizeOf(r), s.Value)
+			}
+			if !said[text] {
+				said[text] = true
+				fmt.Fprintln(w, text)
+			}
+		}
+	}
+	return nil
+}
+
+// columnsOf are the servers in the results, in a fixed order.
+func columnsOf(results []Result) []string {
+	all := append(append([]string{gatewayName}, PeerNames()...), "single", "joined")
+	return slices.DeleteFunc(all, func(c string) bool {
+		return !slices.ContainsFunc(results, func(r Result) bool {
+			return slices.ContainsFunc(r.Series, func(s Series) bool { return strings.HasPrefix(s.Name, c+", ") })
+		})
+	})
+}
+
+// sizeOf is the scenario and how much of it was measured.
+func sizeOf(r Result) string {
+	text := r.Scenario
+	for _, s := range r.Setup {
+		switch s.Name {
+		case "subscribers", "topics", "payload, bytes", "devices", "devices of one sample":
+			name, unit, _ := strings.Cut(s.Name, ", ")
+			if unit == "" {
+				text += fmt.Sprintf(", %s %s", s.Value, name)
+			} else {
+				text += fmt.Sprintf(", %s %s", s.Value, unit)
+			}
+		}
+	}
+	return text
+}
+
+// row is a line of the table.
+type row struct {
+	name  string
+	cells []string
+}
+
+// rowsOf has a row for each quantity of the figures.
+func rowsOf(r Result, columns []string) []row {
+	var rows []row
+	for _, f := range r.Figures {
+		system, quantity := nameParts(f.Name)
+		column := slices.Index(columns, system)
+		if column < 0 || f.Over != "" && !strings.Contains(quantity, "stopped over") {
+			continue
+		}
+		name := quantity
+		if f.Unit != "" {
+			name += ", " + f.Unit
+		}
+		i := slices.IndexFunc(rows, func(o row) bool { return o.name == name })
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, row{name, make([]string, len(columns))})
+		}
+		rows[i].cells[column] = number(f.Median)
+		over := fmt.Sprintf("%s / %s, %s", titleOf(system), titleOf("single"), quantity)
+		if j := slices.IndexFunc(r.Figures, func(o Figure) bool { return o.Name == over }); j >= 0 {
+			rows[i].cells[column] += fmt.Sprintf(" (%s×)", number(r.Figures[j].Median))
+		}
+	}
+	return rows
+}

@@ -1,0 +1,53 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"time"
+)
+
+const (
+	handshakes = 64               // under way at once, unless told otherwise
+	patience   = 10 * time.Second // without a byte from the server before the run fails
+	perSource  = 20_000           // connections of one source address; there are about 28,000 ports
+)
+
+// load is what devices there are and what they do: all connections to one
+// server, subscribers spread evenly over the topics, and a publisher.
+type load struct {
+	Remote   netip.AddrPort
+	Protocol string
+	Topics   []string // plain names, all of the same length; the server must broadcast them
+	Devices  int      // subscribers
+	Payload  int      // bytes of each message
+	AtOnce   int      // handshakes under way, 0: 64
+	// Stopped is how many of the subscribers will stop reading. They have receive
+	// buffers as small as the system allows, as small devices do.
+	Stopped int
+	// Alone leaves the publisher out.
+	Alone bool
+}
+
+func (l *load) check() error {
+	switch {
+	case protocols[l.Protocol] == nil:
+		return fmt.Errorf("no protocol is called %q: take one of %v", l.Protocol, Protocols())
+	case len(l.Topics) == 0 || l.Devices < len(l.Topics) || l.Stopped > l.Devices:
+		return fmt.Errorf("%d subscribers, %d of them to stop reading, for %d topics: take at least one for each", l.Devices, l.Stopped, len(l.Topics))
+	case l.Payload < sequenceLen:
+		return fmt.Errorf("a payload of %d bytes has no room for the message's number: take at least %d", l.Payload, sequenceLen)
+	case !l.Remote.Addr().Is4():
+		return fmt.Errorf("%v is no IPv4 address and port", l.Remote)
+	}
+	if limit := descriptorLimit(); uint64(l.Devices)+64 > limit && runtime.GOOS == "linux" {
+		return fmt.Errorf("%d devices need more descriptors than the %d this process may have: ask for fewer, or raise the limit (ulimit -n)", l.Devices, limit)
+	}
+	for _, t := range l.Topics {
+		if len(t) != len(l.Topics[0]) {
+			return errors.New("topics of different lengths: the publisher could not tell where its credit ends")
+		}
+	}
+	return nil
+}
