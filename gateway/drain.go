@@ -77,9 +77,18 @@ func (l *loop) drain() {
 		l.wake()
 		return
 	}
+	l.catchUp(&sl)
+}
+
+// catchUp gives those who are behind, or read from rings, their part. The tick
+// calls it too, so that a mailbox that never empties does not keep them waiting.
+func (l *loop) catchUp(sl *slice) {
 	l.retryBehind()
-	if !l.replaySome(&sl) {
+	if !l.replaySome(sl) {
 		l.wake()
+	}
+	if len(l.replays) > 0 {
+		l.busy.Store(true)
 	}
 	l.reap()
 }

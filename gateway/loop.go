@@ -157,6 +157,8 @@ func (l *loop) tick() {
 	now := l.g.now.Load()
 	l.busy.Store(false)
 	l.wheel.turn(now, func(n fanout.Sub) { l.due(n, now) })
+	sl := l.slice()
+	l.catchUp(&sl)
 	l.drain()
 }
 
