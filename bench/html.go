@@ -96,6 +96,9 @@ func newHTMLPage(results []Result) htmlPage {
 	}
 	for i, r := range results {
 		shown := newHTMLResult(r)
+		if d := distinction(r, results); d != "" {
+			shown.Title += ", " + d
+		}
 		shown.ID, shown.MachineID = fmt.Sprintf("r%d", i+1), letter(r.Machine)
 		page.Results = append(page.Results, shown)
 		page.Spread = page.Spread || len(shown.Comparisons) > 0
@@ -107,6 +110,27 @@ func newHTMLPage(results []Result) htmlPage {
 		}
 	}
 	return page
+}
+
+// distinction is what a result's setup has that others of the same scenario have
+// differently: "64 bytes, 32 in flight".
+func distinction(r Result, all []Result) string {
+	var words []string
+	for _, own := range r.Setup {
+		differs := slices.ContainsFunc(all, func(o Result) bool {
+			i := slices.IndexFunc(o.Setup, func(s Setting) bool { return s.Name == own.Name })
+			return o.Scenario == r.Scenario && i >= 0 && o.Setup[i].Value != own.Value
+		})
+		if differs {
+			what, unit, ok := strings.Cut(own.Name, ", ")
+			if ok {
+				words = append(words, what+" "+own.Value+" "+unit)
+			} else {
+				words = append(words, own.Value+" "+what)
+			}
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func (p *htmlPage) answer(t target, f Figure, from string) {
@@ -121,7 +145,7 @@ func (p *htmlPage) answer(t target, f Figure, from string) {
 	}
 	p.Targets = append(p.Targets, htmlTarget{
 		What: sentenceCase(t.what), Goal: t.Goal, Measured: quantityText(f.Median, f.Unit),
-		Quartiles: span(f.Q1, f.Q3), Verdict: verdict, From: from,
+		Quartiles: span(f.Q1, f.Q3, f.Unit), Verdict: verdict, From: from,
 	})
 }
 
@@ -145,7 +169,10 @@ func newHTMLResult(r Result) htmlResult {
 	}
 	for _, f := range r.Figures {
 		row := htmlFigure{
-			Name: f.Name, Median: figureText(f.Median), Unit: f.Unit, Quartiles: span(f.Q1, f.Q3), Interval: span(f.Low, f.High), Samples: f.Samples,
+			Name: f.Name, Median: valueText(f.Median, f.Unit), Unit: f.Unit, Samples: f.Samples,
+		}
+		if f.Samples > 1 {
+			row.Quartiles, row.Interval = span(f.Q1, f.Q3, f.Unit), span(f.Low, f.High, f.Unit)
 		}
 		if t, ok := targetByID(f.Target); ok {
 			row.Goal, row.Verdict = t.goal(), t.verdict(f.Median)
@@ -163,21 +190,22 @@ func widthOf(pictures int) float64 {
 	return halfWidth
 }
 
-// caption is the unit in words.
+// caption is the unit in words, after what the rows have in common.
 func (c comparison) caption() string {
-	switch c.unit {
-	case "×":
-		if c.quantity != "" {
-			return "ratio"
-		}
-		return ""
-	case "/s":
-		return "per second"
+	unit := c.unit
+	switch {
+	case unit == "×" && c.quantity == "":
+		unit = "" // the title says so
+	case unit == "×":
+		unit = "ratio"
+	case unit == "/s":
+		unit = "per second"
 	}
-	return c.unit
+	if c.about == "" || unit == "" {
+		return c.about + unit
+	}
+	return c.about + ", " + unit
 }
-
-func span(low, high float64) string { return figureText(low) + " – " + figureText(high) }
 
 // facts are what a reader wants to know of a machine.
 func (m Machine) facts() []Setting {
@@ -228,6 +256,8 @@ func scenarioWords(scenario string) (title, what string) {
 		return "Fan-out", "One publisher, many subscribers of one topic: what each delivery costs the server in CPU time."
 	case "topics":
 		return "Many topics", "Many topics with few subscribers each: what each delivery costs the server in CPU time."
+	case "growth":
+		return "Growth", "How the CPU time of a delivery grows with the number of subscribers, for each server."
 	case "idle":
 		return "Idle devices", "Devices that are connected, subscribed and silent: what each costs in memory."
 	case "latency":

@@ -62,7 +62,9 @@ func TestPictures(t *testing.T) {
 	require.Len(t, bars, 2, "the percentiles are left to the curve, what stands alone to the table")
 	require.Equal(t, "CPU per delivery", bars[0].title())
 	golden(t, "bars.svg", string(bars[0].draw(halfWidth)))
+	require.Equal(t, 1, strings.Count(string(bars[0].draw(halfWidth)), `class="bar own"`), "one of the two is the server under test")
 	require.Equal(t, "Ratios", bars[1].title())
+	require.Empty(t, bars[1].about, "one row has nothing in common with others")
 	golden(t, "ratios.svg", string(bars[1].draw(pageWidth)))
 
 	over := courses(r)
@@ -185,7 +187,7 @@ func TestNamesSayWhatBelongsTogether(t *testing.T) {
 		{"latency p50", 50, "latency", true},
 		{"p99.9", 99.9, "", true},
 		{"latency max", 100, "latency", true},
-		{"latency p0, 10 % stopped", 0, "latency 10 % stopped", true},
+		{"worst p0 of latency", 0, "worst of latency", true},
 		{"p100", 100, "", true},
 		{"ipv4 packets", 0, "ipv4 packets", false},
 		{"maximum", 0, "maximum", false},
@@ -197,6 +199,21 @@ func TestNamesSayWhatBelongsTogether(t *testing.T) {
 		require.Equal(t, test.rest, rest)
 		require.InDelta(t, test.p, p, 0, test.quantity)
 	}
+	for _, test := range []struct {
+		name, system, quantity string
+		ok                     bool
+	}{
+		{"gateway, 10 % stopped, latency p99", "gateway, 10 % stopped", "latency", true},
+		{"gateway, latency max, 10 % stopped", "gateway, 10 % stopped", "latency", true},
+		{"gateway, p50", "gateway", "", true},
+		{"p50, gateway", "p50, gateway", "", false},
+		{"gateway, CPU", "gateway, CPU", "", false},
+	} {
+		system, quantity, _, ok := curveParts(test.name)
+		require.Equal(t, test.ok, ok, test.name)
+		require.Equal(t, test.system, system)
+		require.Equal(t, test.quantity, quantity)
+	}
 	for _, test := range []struct{ name, over, system, quantity string }{
 		{"gateway / nats, p50", "x", "gateway", "p50, against nats"},
 		{"gateway / nats", "x", "gateway", "against nats"},
@@ -206,6 +223,46 @@ func TestNamesSayWhatBelongsTogether(t *testing.T) {
 		system, quantity := figureParts(Figure{Name: test.name, Over: test.over})
 		require.Equal(t, test.system, system)
 		require.Equal(t, test.quantity, quantity)
+	}
+}
+
+func TestResultsOfOneScenarioAreToldApart(t *testing.T) {
+	first, second, other := Result{Scenario: "fanout"}, Result{Scenario: "fanout"}, Result{Scenario: "idle"}
+	first.set("subscribers", 1000)
+	first.set("payload, bytes", 64)
+	second.set("subscribers", 10000)
+	second.set("payload, bytes", 64)
+	other.set("payload, bytes", 8)
+	all := []Result{first, second, other}
+	require.Equal(t, "1000 subscribers", distinction(first, all))
+	require.Equal(t, "10000 subscribers", distinction(second, all))
+	require.Empty(t, distinction(other, all))
+	second.Setup[1].Value = "1024"
+	require.Equal(t, "1000 subscribers, payload 64 bytes", distinction(first, all))
+}
+
+func TestNamesAreShortened(t *testing.T) {
+	for _, test := range []struct {
+		names, want []string
+		about       string
+	}{
+		{[]string{"gateway / C single, latency p50", "gateway / C single, latency p90"}, []string{"latency p50", "latency p90"}, "gateway / C single"},
+		{[]string{"gateway, CPU, half over all", "gateway, RSS, half over all"}, []string{"CPU", "RSS"}, "gateway, half over all"},
+		{[]string{"gateway, a, x", "other, b, x"}, []string{"gateway, a", "other, b"}, "x"},
+		{[]string{"a, x", "a"}, []string{"a, x", "a"}, ""},
+		{[]string{"a, x", "a, x"}, []string{"x", "x"}, "a"},
+		{[]string{"a", "b"}, []string{"a", "b"}, ""},
+		{[]string{"alone, x"}, []string{"alone, x"}, ""},
+	} {
+		c := comparison{}
+		for _, name := range test.names {
+			c.rows = append(c.rows, bar{name: name})
+		}
+		c.shorten()
+		require.Equal(t, test.about, c.about)
+		for i, name := range test.want {
+			require.Equal(t, name, c.rows[i].name)
+		}
 	}
 }
 

@@ -3,7 +3,9 @@ package bench
 import (
 	"fmt"
 	"html/template"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,7 +38,7 @@ func (c comparison) draw(width float64) template.HTML {
 	height := top + rowHeight*float64(len(c.rows)) + axis
 	x := linear(c.extent(), left, right, 5)
 
-	own := func(b bar) bool { return underTest(b.name) }
+	own := func(b bar) bool { return underTest(b.Figure.Name) }
 	rivals := slices.ContainsFunc(c.rows, own) // else it is all about one server
 	d := newDrawing(width, height, c.label())
 	bottom := height - axis
@@ -140,15 +142,15 @@ func (c comparison) label() string {
 	for _, b := range c.rows {
 		said = append(said, b.name+" "+quantityText(b.Median, b.Unit))
 	}
-	return c.title() + ": " + strings.Join(said, "; ")
+	return strings.TrimSuffix(c.title()+", "+c.about, ", ") + ": " + strings.Join(said, "; ")
 }
 
 func (b bar) hint() string {
 	if b.Samples < 2 {
 		return fmt.Sprintf("%s: %s", b.name, quantityText(b.Median, b.Unit))
 	}
-	return fmt.Sprintf("%s: median %s, quartiles %s – %s, range %s – %s, %d samples", b.name, quantityText(b.Median, b.Unit),
-		figureText(b.Q1), figureText(b.Q3), figureText(b.least), figureText(b.most), b.Samples)
+	return fmt.Sprintf("%s: median %s, quartiles %s, range %s, %d samples", b.name, quantityText(b.Median, b.Unit),
+		span(b.Q1, b.Q3, b.Unit), span(b.least, b.most, b.Unit), b.Samples)
 }
 
 // goal is the target without the explanation in brackets.
@@ -161,18 +163,32 @@ func (t target) goal() string {
 // or of its ratio to another.
 func underTest(name string) bool {
 	first, _, _ := strings.Cut(name, " ")
-	return slices.Contains([]string{gatewayName, "bellwire"}, first)
+	return strings.TrimSuffix(first, ",") == gatewayName
 }
 
 // quantityText is a number with its unit, which an unbreakable space keeps near.
 func quantityText(v float64, unit string) string {
-	if unit == "" {
-		return figureText(v)
+	switch {
+	case unit == "":
+		return valueText(v, unit)
+	case strings.HasPrefix(unit, "/"):
+		return valueText(v, unit) + unit
 	}
-	if strings.HasPrefix(unit, "/") {
-		return figureText(v) + unit
+	return valueText(v, unit) + "\u00a0" + unit
+}
+
+// valueText is the number of a quantity. A ratio that happens to be whole is no
+// count.
+func valueText(v float64, unit string) string {
+	if unit == "×" && v == math.Trunc(v) && math.Abs(v) < 100 {
+		return strconv.FormatFloat(v, 'f', 2, 64)
 	}
-	return figureText(v) + "\u00a0" + unit
+	return figureText(v)
+}
+
+// span is from one number to another.
+func span(low, high float64, unit string) string {
+	return valueText(low, unit) + " – " + valueText(high, unit)
 }
 
 // sentenceCase begins s with a capital, unless its first word has capitals of

@@ -42,8 +42,7 @@ const clockName = "time"
 
 var percentileWord = regexp.MustCompile(`(?:^|[ ,])(?:p(\d{1,2}(?:\.\d+)?|100)|max)(?:$|[ ,])`)
 
-// percentileOf finds the percentile in a quantity, 100 for max, and the quantity
-// without it.
+// percentileOf finds the percentile in a quantity, 100 for max.
 func percentileOf(quantity string) (p float64, rest string, ok bool) {
 	at := percentileWord.FindStringSubmatchIndex(quantity)
 	if at == nil {
@@ -60,9 +59,23 @@ func percentileOf(quantity string) (p float64, rest string, ok bool) {
 	return p, rest, true
 }
 
+// curveParts are those of a name that holds a percentile: what the percentile is
+// of, and all else, which is what the curve is called. "gateway, 10 % stopped,
+// latency p99" is a place on the curve "gateway, 10 % stopped" of latencies.
+func curveParts(name string) (system, quantity string, p float64, ok bool) {
+	parts := strings.Split(name, ", ")
+	for i, part := range parts {
+		if p, quantity, ok := percentileOf(part); ok && i > 0 {
+			return strings.Join(slices.Delete(parts, i, i+1), ", "), quantity, p, true
+		}
+	}
+	return name, "", 0, false
+}
+
 // comparison is a picture of bars: figures of one quantity and unit.
 type comparison struct {
 	quantity, unit string
+	about          string // what all rows have in common, if the quantity does not say it
 	rows           []bar
 }
 
@@ -86,8 +99,8 @@ func comparisons(r Result, curves []plot) []comparison {
 	var all []comparison
 	for _, f := range r.Figures {
 		system, quantity := figureParts(f)
-		if _, rest, ok := percentileOf(quantity); ok && f.Over == "" && slices.ContainsFunc(curves, func(p plot) bool {
-			return p.quantity == rest && p.unit == f.Unit
+		if _, shown, _, ok := curveParts(f.Name); ok && f.Over == "" && slices.ContainsFunc(curves, func(p plot) bool {
+			return p.quantity == shown && p.unit == f.Unit
 		}) {
 			continue
 		}
@@ -112,8 +125,55 @@ func comparisons(r Result, curves []plot) []comparison {
 	// One bar alone compares nothing.
 	all = slices.DeleteFunc(all, func(c comparison) bool { return len(c.rows) == 1 && !c.rows[0].aimed })
 	// What is left over comes last.
+	for i := range all {
+		if all[i].quantity == "" {
+			all[i].shorten()
+		}
+	}
 	named := slices.DeleteFunc(slices.Clone(all), func(c comparison) bool { return c.quantity == "" })
 	return append(named, slices.DeleteFunc(all, func(c comparison) bool { return c.quantity != "" })...)
+}
+
+// shorten takes from the names of the rows what begins or ends all of them.
+func (c *comparison) shorten() {
+	if len(c.rows) < 2 {
+		return
+	}
+	names := make([][]string, len(c.rows))
+	for i, b := range c.rows {
+		names[i] = strings.Split(b.name, ", ")
+	}
+	var before, after []string
+	for same(names, 0) {
+		before = append(before, names[0][0])
+		for i := range names {
+			names[i] = names[i][1:]
+		}
+	}
+	for same(names, -1) {
+		after = append([]string{names[0][len(names[0])-1]}, after...)
+		for i := range names {
+			names[i] = names[i][:len(names[i])-1]
+		}
+	}
+	c.about = strings.Join(append(before, after...), ", ")
+	for i := range names {
+		c.rows[i].name = strings.Join(names[i], ", ")
+	}
+}
+
+// same reports whether all names have the same part at a place, -1 being the
+// last, and others beside it.
+func same(names [][]string, place int) bool {
+	return !slices.ContainsFunc(names, func(parts []string) bool {
+		if len(parts) < 2 {
+			return true
+		}
+		if place < 0 {
+			return parts[len(parts)-1] != names[0][len(names[0])-1]
+		}
+		return parts[place] != names[0][place]
+	})
 }
 
 // rangeOf is the least and the greatest of the samples behind a figure.
@@ -185,13 +245,12 @@ func put(all []plot, quantity, unit, system string, p place) []plot {
 func latencyCurves(r Result) []plot {
 	var all []plot
 	for _, s := range r.Series {
-		system, quantity := nameParts(s.Name)
-		p, rest, ok := percentileOf(quantity)
+		system, quantity, p, ok := curveParts(s.Name)
 		if !ok || len(s.Samples) == 0 || !finite(s.Samples...) || slices.Min(s.Samples) <= 0 {
 			continue
 		}
 		sorted := slices.Sorted(slices.Values(s.Samples))
-		all = put(all, rest, s.Unit, system, place{x: p, y: quantile(sorted, 0.5), least: sorted[0], most: sorted[len(sorted)-1]})
+		all = put(all, quantity, s.Unit, system, place{x: p, y: quantile(sorted, 0.5), least: sorted[0], most: sorted[len(sorted)-1]})
 	}
 	for i := range all {
 		for j := range all[i].lines {
@@ -211,9 +270,10 @@ func latencyCurves(r Result) []plot {
 // samples or more.
 func courses(r Result) []plot {
 	var all []plot
+	alone := soleSystem(r)
 	for _, s := range r.Series {
 		system, quantity := nameParts(s.Name)
-		if _, _, percentile := percentileOf(quantity); percentile || len(s.Samples) < 5 || !finite(s.Samples...) || slices.Min(s.Samples) < 0 || system == clockName {
+		if _, _, _, percentile := curveParts(s.Name); percentile || len(s.Samples) < 5 || !finite(s.Samples...) || slices.Min(s.Samples) < 0 || system == clockName {
 			continue
 		}
 		clock, onClock := r.clockOf(s)
@@ -221,7 +281,10 @@ func courses(r Result) []plot {
 			_, q := nameParts(o.Name)
 			return o.Name != s.Name && q == quantity && o.Unit == s.Unit && quantity != ""
 		}) {
-			system, quantity = "", s.Name // alone: the name is the title
+			if !alone {
+				quantity = s.Name // it says whose
+			}
+			system = "" // the title says it all
 		}
 		for i, v := range s.Samples {
 			x := float64(i + 1)
@@ -234,6 +297,23 @@ func courses(r Result) []plot {
 		all[at].clock = onClock
 	}
 	return all
+}
+
+// soleSystem reports whether all series are of one system, which needs no
+// mention then.
+func soleSystem(r Result) bool {
+	only := ""
+	for _, s := range r.Series {
+		system, quantity := nameParts(s.Name)
+		if system == clockName {
+			continue
+		}
+		if quantity == "" || only != "" && system != only {
+			return false
+		}
+		only = system
+	}
+	return true
 }
 
 // clockOf says when the samples of a series were taken.

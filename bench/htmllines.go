@@ -123,7 +123,7 @@ func (p plot) newFrame(width, height float64, y scale) *frame {
 		widest = max(widest, textWidth(tickText(v), 12))
 	}
 	for _, l := range p.lines {
-		names = max(names, textWidth(l.name, 12))
+		names = max(names, 1.08*textWidth(l.name, 12)) // in bold
 	}
 	f.left, f.right = widest+10, width-14
 	if names > 0 {
