@@ -214,8 +214,12 @@ func (m Machine) facts() []Setting {
 		cores += ", virtual machine"
 	}
 	all := []Setting{
-		{"Processor", m.CPU}, {"Cores", cores}, {"Memory", thousands(fmt.Sprint(m.MemoryMiB)) + " MiB"}, {"System", m.System},
-		{"TCP congestion control", m.Congestion}, {"Load generator", m.Go},
+		{"Processor", m.CPU},
+		{"Cores", cores},
+		{"Memory", thousands(fmt.Sprint(m.MemoryMiB)) + " MiB"},
+		{"System", m.System},
+		{"TCP congestion control", m.Congestion},
+		{"Load generator", m.Go},
 	}
 	if m.Descriptor > 0 {
 		all = append(all, Setting{"Open files per process", thousands(fmt.Sprint(m.Descriptor))})

@@ -109,11 +109,11 @@ func requireXML(t *testing.T, text string) {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(text))
 	for {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
+		_, err := d.Token()
+		if errors.Is(err, io.EOF) {
 			return
-		} else {
-			require.NoError(t, err, text)
 		}
+		require.NoError(t, err, text)
 	}
 }
 
@@ -271,8 +271,13 @@ func TestScales(t *testing.T) {
 		to    float64
 		marks string
 	}{
-		{1.15, "[0 0.25 0.5 0.75 1 1.25]"}, {9.6, "[0 2 4 6 8 10]"}, {0.08, "[0 0.02 0.04 0.06 0.08]"}, {3.1e6, "[0 1e+06 2e+06 3e+06 4e+06]"},
-		{0, "[0 0.2 0.4 0.6 0.8 1]"}, {math.NaN(), "[0 0.2 0.4 0.6 0.8 1]"}, {0.3, "[0 0.1 0.2 0.3]"},
+		{1.15, "[0 0.25 0.5 0.75 1 1.25]"},
+		{9.6, "[0 2 4 6 8 10]"},
+		{0.08, "[0 0.02 0.04 0.06 0.08]"},
+		{3.1e6, "[0 1e+06 2e+06 3e+06 4e+06]"},
+		{0, "[0 0.2 0.4 0.6 0.8 1]"},
+		{math.NaN(), "[0 0.2 0.4 0.6 0.8 1]"},
+		{0.3, "[0 0.1 0.2 0.3]"},
 	} {
 		s := linear(test.to, 100, 200, 5)
 		require.Equal(t, test.marks, fmt.Sprint(s.marks))
