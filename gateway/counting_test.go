@@ -41,6 +41,7 @@ type counted struct {
 	q          wire.Subscribe
 	answered   bool
 	live, ends bool // LIVE was said; UNSUBSCRIBE was sent
+	alone      bool // no other one matched its filter when it was asked for
 	from       map[string]uint64
 }
 
@@ -73,7 +74,8 @@ func (d *counter) subscribe(q wire.Subscribe) {
 			q.Cursor = q.Cursor.AppendPosition(wire.Position{Life: d.m.g.life, Offset: had})
 		}
 	}
-	d.subs[q.Sub] = &counted{q: q}
+	alone := !d.wants(string(q.Filter), nil)
+	d.subs[q.Sub] = &counted{q: q, alone: alone}
 	d.c.write(q.Append(nil))
 }
 
@@ -294,6 +296,9 @@ func (d *counter) message(msg wire.Message) {
 	if full && msg.Offset != said.offset {
 		d.problem("%s at %d says that it is %d", name, said.offset, msg.Offset)
 	}
+	if !full && d.onlyReplays(name) {
+		d.problem("%s at %d is replayed without its offset", name, said.offset)
+	}
 	a := d.accounts[name]
 	s := d.bound[msg.Topic]
 	if msg.Name != nil {
@@ -320,6 +325,20 @@ func (d *counter) message(msg wire.Message) {
 	if a != nil {
 		a.covered, a.pending = max(a.covered, said.offset), 0
 	}
+}
+
+// onlyReplays reports whether all that brings the topic is one subscription that
+// LIVE is still to come for.
+func (d *counter) onlyReplays(name string) bool {
+	n, replays := 0, false
+	for _, s := range d.subs {
+		if !wire.Match(string(s.q.Filter), name) {
+			continue
+		}
+		n++
+		replays = s.alone && s.answered && s.q.Start != wire.StartNow && !wire.IsWildcard(s.q.Filter) && !s.live
+	}
+	return n == 1 && replays
 }
 
 // rest checks a device when all is quiet.
