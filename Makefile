@@ -15,6 +15,7 @@ FUZZTIME ?= 5s
 # More arguments for go test, for example TESTFLAGS='-run=Codec -v'.
 TESTFLAGS ?=
 DEMOFLAGS ?=
+COMPAREFLAGS ?=
 
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
@@ -25,6 +26,9 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS
 TOOLS := $(CURDIR)/.tools
 GOLANGCI_VERSION := 2.12.2
 GOLANGCI := $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION)
+
+NATS_VERSION := 2.15.2
+MOCHI := bench/peers/testdata/mochi
 
 DIST_TARGETS := amd64 arm64 armv7
 UNIT := cmd/bellwire/dist/bellwire.service
@@ -82,8 +86,31 @@ bench: ## Benchmarks, with allocations (BENCH=regexp PKG=./... COUNT=1)
 	$(GO) test -run='^$$' -bench='$(BENCH)' -benchmem -count=$(COUNT) $(TESTFLAGS) $(PKG)
 
 .PHONY: bench-smoke
-bench-smoke: ## Run every benchmark once, to know that it still works
+bench-smoke: cc build ## Run every benchmark and every scenario once, tiny, to know that they still work
 	$(GO) test -run='^$$' -bench=. -benchtime=1x $(TESTFLAGS) ./...
+	bin/bellwire bench compare --quick --scenarios fanout,topics,growth,latency,connect,storm,slow,idle,soak
+
+.PHONY: compare
+compare: cc build peers ## Measure the gateway, other servers and two C loops, all in one run, about 10 minutes (COMPAREFLAGS=…)
+	bin/bellwire bench compare --pin --peers nats,mosquitto,redis,mochi $(COMPAREFLAGS)
+
+# A server of the PATH is used as it is. What cannot be installed is left out of the table, which says so.
+.PHONY: peers
+peers: ## Install the servers that compare measures, into .tools or as packages of the system
+	@mkdir -p $(TOOLS)
+	command -v nats-server >/dev/null || [ -x $(TOOLS)/nats-server ] ||
+	  GOBIN=$(TOOLS) $(GO) install github.com/nats-io/nats-server/v2@v$(NATS_VERSION) || echo "nats-server could not be built"
+	[ -x $(TOOLS)/mochi ] || (cd $(MOCHI) && $(GO) build -o $(TOOLS)/mochi .) || echo "mochi could not be built"
+	missing=""
+	for server in mosquitto redis-server; do
+	  PATH="$$PATH:/usr/sbin:/usr/local/sbin" command -v "$$server" >/dev/null || missing="$$missing $$server"
+	done
+	[ -n "$$missing" ] || exit 0
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	  apt-get update -q && apt-get install -qy --no-install-recommends $$missing || echo "could not install$$missing"
+	else
+	  echo "cannot install$$missing here: install them yourself to have them in the table"
+	fi
 
 .PHONY: results
 results: ## Write bench/RESULTS.md anew from the committed bench/results/*.json

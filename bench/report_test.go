@@ -43,7 +43,7 @@ func TestReport(t *testing.T) {
 	for _, line := range []string{
 		"| ≤ 1.15 × | 1.1 × | 1.1 – 1.1 | met | [fanout](results/fanout.json) |",
 		"| < 20 ns | 13 ns | 12.8 – 13.2 | met | [micro](results/micro.txt) |",
-		"| ≤ 800 B | not measured | | | |",
+		"| ≤ 800 B | not measured | | | `bellwire bench idle` |",
 		"`bellwire bench fanout`",
 		"2026-01-02 03:04 UTC, A Processor, 2 logical cores, virtual machine, 1024 MiB, linux 6, TCP congestion control cubic, go1.",
 		"| gateway | 3.3 µs | 2.2 – 4.4 | 1.1 – 5.5 | 5 |",
@@ -119,5 +119,6 @@ func TestTargetIDsAreUnique(t *testing.T) {
 		seen[g.id] = true
 		require.NotEmpty(t, g.Goal)
 		require.NotEmpty(t, g.what)
+		require.NotEqual(t, g.by == "", g.benchmark == "", "%s: a command or a benchmark measures it", g.id)
 	}
 }

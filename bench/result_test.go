@@ -88,10 +88,13 @@ func TestNumber(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	reach, under := target{limit: 2}, target{limit: 2, under: true}
+	reach, under, least := target{limit: 2}, target{limit: 2, under: true}, target{limit: 2, least: true}
 	require.Equal(t, "met", reach.verdict(2))
 	require.Equal(t, "missed", reach.verdict(2.1))
 	require.Equal(t, "met", under.verdict(1.9))
 	require.Equal(t, "missed", under.verdict(2))
+	require.Equal(t, "met", least.verdict(2))
+	require.Equal(t, "met", least.verdict(2.1))
+	require.Equal(t, "missed", least.verdict(1.9))
 	require.Equal(t, "stated", target{stated: true}.verdict(5))
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,6 +31,60 @@ func TestBenchServers(t *testing.T) {
 	e := &env{program: "bin/bellwire"}
 	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--loops", "1"}, (&benchFlags{}).server(e, "--loops", "1"))
 	require.Equal(t, []string{"gw", "-l", "{listen}"}, (&benchFlags{Gateway: "gw -l {listen}"}).server(e, "--loops", "1"))
+}
+
+// A target whose command is wrong would never be measured.
+func TestCommandsOfTheTargetsExist(t *testing.T) {
+	for _, command := range bench.TargetCommands() {
+		words := strings.Fields(command)
+		require.Equal(t, "bellwire", words[0])
+		_, err := parse(words[1:], func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
+		require.NoError(t, err, command)
+	}
+}
+
+func TestBenchTargets(t *testing.T) {
+	e := &env{program: "bin/bellwire"}
+	ours := (&benchTarget{Pin: true}).config(e)
+	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--loops", "1"}, ours.Server)
+	require.Equal(t, []string{"bin/bellwire", "bench", "generate"}, ours.Generator)
+	require.Empty(t, ours.Floors, "the scenario's")
+	other := (&benchTarget{Server: "host:1", Protocol: "nats", PID: 7}).config(e)
+	require.Empty(t, other.Server)
+	require.Equal(t, "host:1", other.Address)
+	require.Equal(t, "nats", other.Protocol)
+	require.Equal(t, 7, other.PID)
+	require.Equal(t, []string{bench.NoFloor}, other.Floors)
+}
+
+func TestBenchGenerateDoesOrders(t *testing.T) {
+	var out bytes.Buffer
+	e := &env{stdin: strings.NewReader(""), stdout: &out}
+	require.NoError(t, (&benchGenerateCmd{}).Run(e))
+	require.Empty(t, out.String())
+	e.stdin = strings.NewReader("nonsense")
+	require.ErrorContains(t, (&benchGenerateCmd{}).Run(e), "order")
+}
+
+func TestBenchOutputs(t *testing.T) {
+	r := bench.Result{Scenario: "fanout", Date: time.Unix(0, 0).UTC(), Series: []bench.Series{{Name: "gateway, x", Unit: "µs", Samples: []float64{2}}}}
+	var out bytes.Buffer
+	e := &env{stdout: &out}
+	require.NoError(t, (&benchOutput{GoBench: true}).done(e, r, nil))
+	require.Contains(t, out.String(), "BenchmarkFanout/gateway/x 1 2000 ns/op")
+
+	dir := t.TempDir()
+	out.Reset()
+	page := filepath.Join(dir, "page.html")
+	require.NoError(t, (&benchOutput{Output: filepath.Join(dir, "kept"), HTML: page, JSON: true}).doneAll(e, []bench.Result{r, r}))
+	require.FileExists(t, filepath.Join(dir, "kept", "compare-02-fanout.json"))
+	require.FileExists(t, page)
+	require.True(t, strings.HasPrefix(out.String(), "["))
+	out.Reset()
+	require.NoError(t, (&benchOutput{}).doneAll(e, []bench.Result{r}))
+	require.Contains(t, out.String(), "FANOUT")
+	require.ErrorContains(t, (&benchOutput{HTML: dir}).doneAll(e, nil), "cannot write the page")
+	require.ErrorContains(t, (&benchOutput{Output: page}).doneAll(e, nil), "cannot keep")
 }
 
 func TestBenchResultsAreKept(t *testing.T) {
