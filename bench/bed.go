@@ -17,6 +17,9 @@ import (
 // their name.
 const gatewayName = "gateway"
 
+// serverName is one that runs already, whatever it is.
+const serverName = "server"
+
 // candidate is a server that can be started.
 type candidate struct {
 	name     string
@@ -71,7 +74,7 @@ func (b *bed) find(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("address of the server: %w", err)
 		}
-		b.candidates = append(b.candidates, candidate{gatewayName, b.Protocol, false, func(context.Context) (*process, error) {
+		b.candidates = append(b.candidates, candidate{serverName, b.Protocol, false, func(context.Context) (*process, error) {
 			ip, _ := netip.AddrFromSlice(at.IP.To4())
 			return &process{other: b.PID, device: netip.AddrPortFrom(ip, uint16(at.Port)), errors: &tail{}}, nil
 		}})
@@ -300,7 +303,7 @@ func (b *bed) compare(quantity string, target func(name, over string) string) er
 		for _, over := range have[i+1:] {
 			// The gateway beside all, a peer beside the floors; the floors beside each
 			// other tell the noise where they do the same.
-			if name != gatewayName && !slices.Contains(b.Floors, over) {
+			if name != gatewayName && name != serverName && !slices.Contains(b.Floors, over) {
 				continue
 			}
 			if slices.Contains(b.Floors, name) {

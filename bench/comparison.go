@@ -28,18 +28,10 @@ func WriteComparison(w io.Writer, results []Result) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair.\n")
+	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair. %s\n", legend)
 	said := map[string]bool{}
 	for _, r := range results {
-		for _, s := range r.Setup {
-			name := strings.TrimSuffix(s.Name, " failed")
-			if !slices.Contains(PeerNames(), strings.Split(name, ",")[0]) && name == s.Name {
-				continue
-			}
-			text := fmt.Sprintf("%s: %s", s.Name, s.Value)
-			if name != s.Name {
-				text = fmt.Sprintf("%s in %s: %s", s.Name, sizeOf(r), s.Value)
-			}
+		for _, text := range notes(r) {
 			if !said[text] {
 				said[text] = true
 				fmt.Fprintln(w, text)
@@ -49,9 +41,32 @@ func WriteComparison(w io.Writer, results []Result) error {
 	return nil
 }
 
+// legend tells what every table here shows.
+const legend = "CPU is the server's own accounting.\n" +
+	"C single is a C program that does nothing but the sends, C joined the same with the messages of one read in one send.\n" +
+	"Every delivery was counted and its content and order checked: a run that lost one has no figures."
+
+// notes are what a result says of the servers beside the one under test: their
+// versions, and why they are missing.
+func notes(r Result) []string {
+	var all []string
+	for _, s := range r.Setup {
+		failed := strings.HasSuffix(s.Name, " failed")
+		name, _, _ := strings.Cut(strings.TrimSuffix(s.Name, " failed"), ",")
+		switch {
+		case !slices.Contains(PeerNames(), name):
+		case failed:
+			all = append(all, fmt.Sprintf("%s in %s: %s", s.Name, sizeOf(r), s.Value))
+		default:
+			all = append(all, fmt.Sprintf("%s: %s", s.Name, s.Value))
+		}
+	}
+	return all
+}
+
 // columnsOf are the servers in the results, in a fixed order.
 func columnsOf(results []Result) []string {
-	all := append(append([]string{gatewayName}, PeerNames()...), "single", "joined")
+	all := append(append([]string{gatewayName, serverName}, PeerNames()...), "single", "joined")
 	return slices.DeleteFunc(all, func(c string) bool {
 		return !slices.ContainsFunc(results, func(r Result) bool {
 			return slices.ContainsFunc(r.Series, func(s Series) bool { return strings.HasPrefix(s.Name, c+", ") })

@@ -18,9 +18,7 @@ import (
 // startTestFloor runs the floor for the time of a test.
 func startTestFloor(t *testing.T, mode string) *process {
 	t.Helper()
-	binary, err := buildFloor(t.Context(), t.TempDir(), "cc")
-	require.NoError(t, err)
-	p, err := startFloor(binary, mode, -1)
+	p, err := startFloor(builtFloor(t), mode, -1)
 	require.NoError(t, err)
 	t.Cleanup(p.stop)
 	return p
@@ -107,7 +105,7 @@ func TestTooManyDevices(t *testing.T) {
 
 func TestFanoutOfTheFloorAgainstItself(t *testing.T) {
 	var progress strings.Builder
-	r, err := Run(t.Context(), "fanout", Config{Subscribers: 20, Pairs: 2, Slice: time.Millisecond, Command: "fanout"}, &progress)
+	r, err := Run(t.Context(), "fanout", Config{Subscribers: 20, Pairs: 2, Slice: time.Millisecond, Command: "fanout", CC: copyCompiler(t)}, &progress)
 	require.NoError(t, err)
 	require.NoError(t, r.check())
 	require.Contains(t, progress.String(), "2/2")
@@ -132,6 +130,7 @@ func TestFanoutOfTheFloorAgainstItself(t *testing.T) {
 }
 
 func TestRunRefusesWhatItCannotMeasure(t *testing.T) {
+	compiler := copyCompiler(t)
 	for want, cfg := range map[string]Config{
 		"at least one of each":  {Subscribers: -1},
 		"no room":               {Payload: 7},
@@ -149,6 +148,9 @@ func TestRunRefusesWhatItCannotMeasure(t *testing.T) {
 		"load generator":        {Generator: []string{"/does/not/exist"}, Pairs: 1},
 	} {
 		cfg.Pairs = max(cfg.Pairs, 1)
+		if cfg.CC == "" {
+			cfg.CC = compiler
+		}
 		_, err := Run(t.Context(), "fanout", cfg, &strings.Builder{})
 		require.ErrorContains(t, err, want)
 	}

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,12 +28,43 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "bellwire-bench-test-")
+	if err != nil {
+		panic(err)
+	}
+	testFloor.dir = dir
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// testFloor is the floor, compiled once for all tests.
+var testFloor struct {
+	dir   string
+	build sync.Once
+	err   error
+}
+
+// builtFloor is the floor's binary.
+func builtFloor(t *testing.T) string {
+	t.Helper()
+	testFloor.build.Do(func() { _, testFloor.err = buildFloor(context.Background(), testFloor.dir, "cc") })
+	require.NoError(t, testFloor.err)
+	return filepath.Join(testFloor.dir, "floor")
+}
+
+// copyCompiler is a C compiler that knows one answer: the floor that is built.
+func copyCompiler(t *testing.T) string {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "cc")
+	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\nexec cp '"+builtFloor(t)+"' \"$3\"\n"), 0o700)) // -O2 -o binary source
+	return script
 }
 
 // generatorCommand is this test program as a generator.
 func generatorCommand(t *testing.T) []string {
 	t.Setenv(asGenerator, "1")
+	t.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector would wait a second before the process ends
 	self, err := os.Executable()
 	require.NoError(t, err)
 	return []string{self}

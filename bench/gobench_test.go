@@ -68,3 +68,26 @@ func FuzzParseGoBenchmarks(f *testing.F) {
 		}
 	})
 }
+
+// What is written for benchstat is read back by our own reader of such files.
+func TestGoBenchIsReadBack(t *testing.T) {
+	var b strings.Builder
+	r := sampleResult(t)
+	r.add("gateway, latency p99.9", "ms", 1.5)
+	r.add("gateway, deliveries", "/s", 1000)
+	r.add("gateway, memory (RSS)", "MiB", 2)
+	require.NoError(t, WriteGoBench(&b, []Result{r, r}))
+	all, err := ParseGoBenchmarks(strings.NewReader(b.String()))
+	require.NoError(t, err)
+	require.Equal(t, "bellwire bench fanout", all.Command)
+	require.Equal(t, "2026-01-02", all.Date)
+	values := map[string]map[string]float64{}
+	for _, run := range all.Runs {
+		values[run.Name] = run.Values
+	}
+	require.Equal(t, map[string]map[string]float64{
+		"Fanout/gateway": {"ns/op": 5500}, "Fanout/floor": {"ns/op": 5000}, "Fanout/gateway/latency_p99.9": {"ns/op": 1.5e6},
+		"Fanout/gateway/deliveries": {"n/s": 1000}, "Fanout/gateway/memory_(RSS)": {"B/op": 2097200},
+	}, values)
+	require.Len(t, all.Runs, 2*13)
+}

@@ -156,7 +156,14 @@ func (r Result) WriteTable(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s – %s\t%s – %s\t%d\t%s\t%s\n", f.Name, number(f.Median), f.Unit,
 			number(f.Q1), number(f.Q3), number(f.Low), number(f.High), f.Samples, goal, verdict)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nA ratio (×) is taken of samples moments apart, pair by pair. %s\n", legend)
+	for _, note := range notes(r) {
+		fmt.Fprintln(w, note)
+	}
+	return nil
 }
 
 // number is v with three significant digits, without an exponent.

@@ -16,6 +16,7 @@ type benchTarget struct {
 	Server   string   `placeholder:"HOST:PORT" help:"Measure the server that runs there instead; see --protocol and --pid."`
 	Protocol string   `default:"bellwire" enum:"bellwire,mqtt,redis,nats" help:"What the server at --server speaks: ${enum}."`
 	PID      int      `name:"pid" placeholder:"N" help:"Process of the server at --server, if it is on this machine: its CPU time and memory are then measured."`
+	Topic    string   `placeholder:"NAME" help:"Topic to publish to; the server must broadcast it. Of many topics the start. Default: broadcast/bench/telemetry."`
 	Peers    []string `placeholder:"NAME" help:"Other servers to measure in the same run: nats, mosquitto, redis, mochi."`
 	Tools    string   `default:".tools" placeholder:"DIR" help:"Where the peers' programs are, besides the PATH."`
 	Floors   []string `placeholder:"MODE" help:"C loops to measure beside them: single, joined or none. Default: the scenario's."`
@@ -26,7 +27,7 @@ type benchTarget struct {
 // config is what it says of a run.
 func (t *benchTarget) config(e *env) bench.Config {
 	c := bench.Config{
-		Address: t.Server, PID: t.PID, Protocol: t.Protocol, Peers: t.Peers, Tools: t.Tools, Floors: t.Floors, CC: t.CC, Pin: t.Pin,
+		Address: t.Server, PID: t.PID, Protocol: t.Protocol, Peers: t.Peers, Tools: t.Tools, Floors: t.Floors, CC: t.CC, Pin: t.Pin, Topic: t.Topic,
 		Generator: []string{e.program, "bench", "generate"},
 	}
 	if t.Server != "" {
