@@ -108,3 +108,32 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 		require.ErrorIs(t, <-done, client.ErrUnknownOutcome)
 	})
 }
+
+// Each Shutdown waits for the answers, however many there are at once, and the
+// gateway is told goodbye once.
+func TestShutdownTwiceAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newGateway(1), &published{}
+		goodbyes := 0
+		g.onFrame = func(from *peer, ft wire.Type, body []byte) bool {
+			if ft == wire.TypeClose {
+				goodbyes++
+			}
+			return p.take(from, ft, body)
+		}
+		c, _ := start(t, g)
+		answer := publish(t, c, "under way")
+		left := make(chan error, 2)
+		for range cap(left) {
+			go func() { left <- c.Shutdown(t.Context()) }()
+			pass(time.Second)
+		}
+		pending(t, answer)
+		require.Empty(t, left)
+		p.peer.send(wire.Ack{Seq: 1}.Append(nil))
+		require.NoError(t, <-answer)
+		require.NoError(t, <-left)
+		require.NoError(t, <-left)
+		require.Equal(t, 1, goodbyes)
+	})
+}

@@ -61,6 +61,30 @@ func TestPublishSubscribe(t *testing.T) { // BC-2, BC-7, BC-15
 	})
 }
 
+// A Next that waits for its turn obeys its own context.
+func TestNextBesideAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(1)
+		c, _ := start(t, g)
+		s := subscribe(t, c, "broadcast/a")
+		first := make(chan client.Event, 1)
+		go func() {
+			e, _ := s.Next(t.Context())
+			first <- e
+		}()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := s.Next(ctx)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, time.Second, time.Since(began))
+		require.Len(t, s.Cursor(), 1, "the first one still waits")
+		g.Publish("broadcast/a", "x")
+		require.Equal(t, "x", short(<-first))
+	})
+}
+
 // pass lets the bubble's time pass and everything come to rest.
 func pass(d time.Duration) {
 	time.Sleep(d)

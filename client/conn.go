@@ -219,8 +219,11 @@ func (k *conn) stall(on bool) {
 // poke wakes the writer.
 func (k *conn) poke() { poke(k.wake) }
 
-// goodbye closes the connection once all is written; the lock is held.
+// goodbye closes the connection once all is written, said once; the lock is held.
 func (k *conn) goodbye() {
+	if k.bye {
+		return
+	}
 	k.session.pending = wire.Close{Code: wire.CodeOK}.Append(k.session.pending)
 	k.bye = true
 	k.poke()

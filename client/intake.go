@@ -103,9 +103,8 @@ func (in *intake) reach(out *outlet, t *topic, o *origin, offset uint64) {
 	out.add(in, item{topic: t.name, life: o.life, offset: offset, moves: true})
 }
 
-// stream is told where a stream goes on [W-6.7]. renewed says that another life
-// was there before on this connection, so this one is wanted from its beginning.
-func (in *intake) stream(out *outlet, t *topic, o *origin, renewed bool) {
+// stream is told where a stream goes on [W-6.7].
+func (in *intake) stream(out *outlet, t *topic, o *origin) {
 	if in.opts.untracked {
 		return
 	}
@@ -116,9 +115,6 @@ func (in *intake) stream(out *outlet, t *topic, o *origin, renewed bool) {
 		in.had.set(t.name, o.life, pos) // it is back, if it was lost
 	case r != nil && r.cursor:
 		r.renewed = true
-		in.reach(out, t, o, 0)
-		pos = 0
-	case renewed:
 		in.reach(out, t, o, 0)
 		pos = 0
 	case r == nil && t.replaying && !t.toldAll:

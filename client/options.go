@@ -172,9 +172,9 @@ type pubOptions struct {
 }
 
 // WithRetry repeats the message until it is acknowledged or refused for good or
-// the context ends: with the same sequence number after a lost connection, after
-// the gateway's delay where it says "later". After a lost connection subscribers
-// may see the message twice.
+// the context ends: with the same sequence number, and after the gateway's delay
+// where it says "later". After a lost connection subscribers may see the message
+// twice.
 func WithRetry() PubOption {
 	return func(o *pubOptions) { o.retry = true }
 }

@@ -25,11 +25,10 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opts
 	for _, opt := range opts {
 		opt(&o)
 	}
+	m := &message{topic: topic, payload: payload, ack: !o.noAck, retry: o.retry, done: make(chan error, 1)}
 	backoff := laterLeast
 	for {
-		err := c.publish(ctx, &message{
-			topic: topic, payload: payload, ack: !o.noAck, retry: o.retry, done: make(chan error, 1),
-		})
+		err := c.publish(ctx, m)
 		refused := (*RefusedError)(nil)
 		if err == nil || !o.retry || !errors.As(err, &refused) || !refused.retryable() {
 			return err

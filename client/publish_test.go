@@ -80,7 +80,10 @@ func TestAcksAreCumulativeAndRefusalsSingle(t *testing.T) {
 		pending(t, done[3])
 		p.peer.send(wire.Refusal{Code: wire.CodePayloadTooLarge, Type: p.all[3].Type(), Number: 4}.Append(nil))
 		require.ErrorContains(t, <-done[3], "payload too large")
-		p.peer.send(wire.Ack{Seq: 77}.Append(nil))
+		p.peer.send(wire.Ack{Seq: 77}.Append(nil)) // nobody's
+		synctest.Wait()
+		pending(t, done[4])
+		p.peer.send(wire.Ack{Seq: 5}.Append(nil))
 		require.NoError(t, <-done[4])
 	})
 }
@@ -111,8 +114,7 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
-// A refusal of "later" is waited out; a new number is drawn, since a cumulative
-// ACK could not tell the old one from those around it.
+// A refusal of "later" is waited out; the number stays the same [W-5.1].
 func TestRetryLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, p := newGateway(1), &published{}
@@ -130,17 +132,63 @@ func TestRetryLater(t *testing.T) {
 		pass(1499 * time.Millisecond)
 		require.Len(t, p.seqs(), 2)
 		pass(time.Millisecond)
-		require.Equal(t, []uint64{1, 2, 3}, p.seqs())
-		p.peer.send(wire.Ack{Seq: 3, Code: wire.CodeThrottled}.Append(nil)) // no delay: back-off from 5 s
+		require.Equal(t, []uint64{1, 2, 2}, p.seqs())
+		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeThrottled}.Append(nil)) // no delay: back-off from 5 s
 		pass(4999 * time.Millisecond)
 		require.Len(t, p.seqs(), 3)
 		pass(5 * time.Second)
 		require.Len(t, p.seqs(), 4)
-		p.peer.send(wire.Ack{Seq: 4, Code: wire.CodeUnknownID}.Append(nil)) // at once
+		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeUnknownID}.Append(nil)) // at once
 		pass(time.Second)
 		require.Len(t, p.seqs(), 5)
-		p.peer.send(wire.Ack{Seq: 5, Code: wire.CodeNoCentral}.Append(nil)) // not this
+		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeNoCentral}.Append(nil)) // not this
 		require.ErrorContains(t, <-again, "no central here")
+	})
+}
+
+// An ok covers what was written before, whatever the numbers: one that is written
+// again stands behind higher ones, and one whose caller gave up keeps its place
+// [W-5.2].
+func TestAcksCoverInTheOrderOfWriting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newGateway(1), &published{}
+		g.onFrame = p.take
+		c, _ := start(t, g)
+		refused := publish(t, c, "1", client.WithRetry())
+		second := publish(t, c, "2")
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled, Retry: 1000}.Append(nil))
+		pass(time.Second)
+		require.Equal(t, []uint64{1, 2, 1}, p.seqs())
+		p.peer.send(wire.Ack{Seq: 2}.Append(nil))
+		require.NoError(t, <-second)
+		synctest.Wait()
+		pending(t, refused)
+
+		third := publish(t, c, "3")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.ErrorIs(t, c.Publish(ctx, "broadcast/a", []byte("4")), client.ErrUnknownOutcome)
+		synctest.Wait()
+		p.peer.send(wire.Ack{Seq: 4}.Append(nil))
+		require.NoError(t, <-refused)
+		require.NoError(t, <-third)
+	})
+}
+
+// What was refused was not published, and a caller that gives up while it waits to
+// repeat it is told so.
+func TestRefusedIsNotUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newGateway(1), &published{}
+		g.welcome.Credit = uint64(wire.Publish{Name: []byte("broadcast/a"), Ack: true, Seq: 1}.Len())
+		g.onFrame = p.take
+		c, _ := start(t, g)
+		done := publish(t, c, "", client.WithRetry())
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled, Retry: 1000}.Append(nil))
+		pass(time.Minute) // it waits for credit now
+		require.Len(t, p.seqs(), 1)
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-done, client.ErrClosed)
 	})
 }
 

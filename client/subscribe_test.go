@@ -89,6 +89,7 @@ func TestSubscribeGivesUpWithItsContext(t *testing.T) {
 func TestSubscribeToWhatIsNotCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(1)
+		g.welcome.Flags = 0 // without rings nothing is tracked
 		g.onFrame = answers(func(q wire.Subscribe) []byte {
 			return wire.Subscribed{Sub: q.Sub, Code: wire.CodeOKCentralAway, Topic: 9}.Append(nil)
 		})

@@ -20,8 +20,8 @@ type Subscription struct {
 	queue  *queue
 	closed chan struct{}
 
-	reading  sync.Mutex // held by who takes from queue
-	mu       sync.Mutex // guards all below
+	reading  chan struct{} // holds a token while somebody takes from queue; room for one
+	mu       sync.Mutex    // guards all below
 	returned *positions
 	shut     bool
 	err      error // the gateway ended it
@@ -79,6 +79,7 @@ func (c *Client) Subscribe(ctx context.Context, filter string, opts ...SubOption
 func newSubscription(c *Client, filter string, o subOptions) (*Subscription, error) {
 	s := &Subscription{
 		client: c, queue: newQueue(o.buffer), closed: make(chan struct{}), returned: newPositions(),
+		reading: make(chan struct{}, 1),
 	}
 	s.intake = &intake{
 		owner: s, filter: filter, wildcard: wire.IsWildcard([]byte(filter)), opts: o, without: c.opts.without,
@@ -106,8 +107,14 @@ func (s *Subscription) Filter() string { return s.intake.filter }
 // or a *RefusedError if the gateway withdrew the permission. What was received
 // before the end is returned first, except after Subscription.Close.
 func (s *Subscription) Next(ctx context.Context) (Event, error) {
-	s.reading.Lock()
-	defer s.reading.Unlock()
+	if !s.tryReading() {
+		select {
+		case s.reading <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	defer s.doneReading()
 	for {
 		it, err := s.take(ctx)
 		if err != nil {
@@ -118,6 +125,18 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 		}
 	}
 }
+
+// tryReading becomes the one that takes from queue, unless somebody else is.
+func (s *Subscription) tryReading() bool {
+	select {
+	case s.reading <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Subscription) doneReading() { <-s.reading }
 
 // take waits for the next item.
 func (s *Subscription) take(ctx context.Context) (item, error) {
@@ -174,9 +193,9 @@ func (s *Subscription) accept(it item) (Event, error) {
 // some events again and misses none. It is empty for an untracked subscription.
 func (s *Subscription) Cursor() []TopicPosition {
 	// A Next that is under way does this itself.
-	if s.reading.TryLock() {
+	if s.tryReading() {
 		s.passPositions()
-		s.reading.Unlock()
+		s.doneReading()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

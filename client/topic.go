@@ -19,6 +19,7 @@ type topic struct {
 	generation uint64
 	intakes    []*intake
 	replaying  bool // some of them are between SUBSCRIBE with a start and LIVE
+	tracked    bool // all count, also those that were unsubscribed and not let go yet
 }
 
 // origin is one stream of a topic, counted. On one connection there is one count:
@@ -90,6 +91,7 @@ func (s *session) match(t *topic) {
 		return
 	}
 	t.generation, t.intakes, t.replaying = s.generation, t.intakes[:0], false
+	t.tracked = s.welcome.Flags&wire.WelcomeResumes != 0
 	for _, l := range s.exact[t.name] {
 		s.matched(t, l)
 	}
@@ -101,7 +103,8 @@ func (s *session) match(t *topic) {
 }
 
 func (s *session) matched(t *topic, l *link) {
-	if !l.agreed || l.leaving {
+	t.tracked = t.tracked && !l.in.opts.untracked
+	if l.leaving {
 		return
 	}
 	t.replaying = t.replaying || l.replaying
@@ -153,7 +156,7 @@ func (s *session) onStream(f wire.Stream) error {
 		return violated("STREAM of %q: origin %d, next %d", t.name, f.Origin, f.Next)
 	}
 	s.match(t)
-	o, renewed := t.origin(f.Origin), false
+	o := t.origin(f.Origin)
 	switch {
 	case o == nil:
 		o = &origin{index: f.Origin, life: f.Life}
@@ -162,11 +165,10 @@ func (s *session) onStream(f wire.Stream) error {
 		if !o.over && !s.opts.without.life {
 			o.over = true
 			for _, in := range t.intakes {
-				s.out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, o.life}})
 				in.end(&s.out, t.name, o.life, wire.EndRestarted)
 			}
 		}
-		*o, renewed = origin{index: f.Origin, life: f.Life}, true
+		*o = origin{index: f.Origin, life: f.Life}
 	default:
 		o.over = false
 	}
@@ -176,7 +178,7 @@ func (s *session) onStream(f wire.Stream) error {
 		t.main = o
 	}
 	for _, in := range t.intakes {
-		in.stream(&s.out, t, o, renewed)
+		in.stream(&s.out, t, o)
 		if !in.wildcard {
 			s.placed(in)
 		}
@@ -202,6 +204,10 @@ func (s *session) onMessage(f wire.Message) error {
 	m := received{offset: f.Offset, replayed: f.Form >= wire.OffsetFull, payload: append([]byte{}, f.Payload...)}
 	o := t.origin(f.Origin)
 	if o == nil || o.over {
+		if t.tracked && f.Name == nil {
+			s.jumped(t, 0)
+			return violated("message of %q, origin %d, which no STREAM told", t.name, f.Origin)
+		}
 		for _, in := range t.intakes {
 			in.plain(&s.out, t, m)
 		}
@@ -209,7 +215,7 @@ func (s *session) onMessage(f wire.Message) error {
 	}
 	offset, again, err := o.count(f, !s.opts.without.check)
 	if err != nil {
-		s.jumped(t, o)
+		s.jumped(t, o.life)
 		return err
 	}
 	if again && !s.opts.without.dedupe {
@@ -223,10 +229,10 @@ func (s *session) onMessage(f wire.Message) error {
 	return nil
 }
 
-// jumped tells that messages are missing which nobody announced.
-func (s *session) jumped(t *topic, o *origin) {
+// jumped tells that messages are missing which nobody announced [W-6.7].
+func (s *session) jumped(t *topic, life wire.Life) {
 	for _, in := range t.intakes {
-		s.out.add(in, item{event: Gap{t.name, wire.ReasonLost, 0, o.life}})
+		s.out.add(in, item{event: Gap{t.name, wire.ReasonLost, 0, life}})
 	}
 }
 

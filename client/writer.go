@@ -131,7 +131,7 @@ func (k *conn) leaveWith(err error) {
 func (k *conn) leaving(now time.Time) (next time.Time, gone bool) {
 	c := k.client
 	c.mu.Lock()
-	at, idle := k.leaveAt, len(c.outbox.inflight) == 0
+	at, idle := k.leaveAt, c.outbox.answered()
 	if !at.IsZero() && !now.Before(at) {
 		k.session.draining = true
 		if at = at.Add(leaveWithin); !idle && now.Before(at) {
