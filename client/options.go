@@ -53,7 +53,8 @@ func defaults() options {
 }
 
 // WithServers adds addresses to try after the one given to Dial. The one that
-// worked last is tried first when the connection is lost.
+// served last, be it of these or one that a gateway sent the client to, is tried
+// first when the connection is lost.
 func WithServers(addrs ...string) Option {
 	return func(o *options) { o.servers = append(o.servers, addrs...) }
 }

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"slices"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -25,15 +26,16 @@ type reconnect struct {
 	most    time.Duration // and the longest up to this
 	random  func() float64
 
-	good       int   // the server to try first: the last one that served for long, else that welcomed
-	settled    bool  // good served for long
-	at         int   // the server of the last attempt that was not a redirect
-	failed     int   // attempts without WELCOME since the last one
-	rounds     int   // back-offs since the last long service
-	brief      bool  // the last connection was told to come back at once, and did not serve for long
-	hops       uint8 // redirects since the last long service
-	welcomed   bool  // ever
-	redirected bool  // the last attempt went to a target
+	// Where [W-8.1].
+	home string // the last one that welcomed, of servers or a target; empty: none ever
+	last string // the address of the last attempt
+	at   int    // the place in servers that was tried last
+	left int    // how many of servers a round has still to try
+
+	// When.
+	rounds int   // back-offs since the last long service
+	brief  bool  // the last connection was told to come back at once, and did not serve for long
+	hops   uint8 // redirects since the last long service
 }
 
 // ending is how a connection, or the attempt to make one, ended.
@@ -56,7 +58,10 @@ type attempt struct {
 	hops uint8
 }
 
-func (r *reconnect) first() attempt { return attempt{addr: r.servers[0]} }
+func (r *reconnect) first() attempt {
+	r.left = len(r.servers) - 1
+	return r.to(r.servers[0], 0)
+}
 
 // next says how to go on, or why to give up: a *StoppedError, or the error of the
 // last try when no server at all has welcomed the client yet.
@@ -70,38 +75,33 @@ func (r *reconnect) next(e ending) (attempt, error) {
 			if r.hops < maxHops {
 				return r.elsewhere(e), nil
 			}
-			return r.later(e, r.at+1)
+			return r.later(e)
 		case wire.ClassLater, wire.ClassNotThis, wire.ClassCustomer:
-			return r.later(e, r.at+1)
+			return r.later(e)
 		case wire.ClassFine, wire.ClassAtOnce:
 		}
 	}
 	switch {
 	case e.welcomed:
-		return r.server(r.good, r.atOnce(e)), nil
-	case !r.welcomed && r.failed >= len(r.servers):
+		return r.goHome(r.atOnce(e)), nil
+	case r.home != "" && r.home != r.last && !slices.Contains(r.servers, r.last):
+		return r.goHome(r.shortly()), nil // the target is gone
+	case r.left > 0:
+		return r.onward(r.shortly()), nil
+	case r.home == "":
 		return attempt{}, e.err
-	case r.redirected:
-		return r.server(r.good, 0), nil // the target is gone: back to the own list
-	case r.failed%len(r.servers) != 0:
-		return r.server(r.at+1, 0), nil
 	}
-	return r.later(e, r.at+1) // the whole list has failed
+	return r.goHome(r.backoff()), nil // the whole list has failed
 }
 
 // account learns from what happened.
 func (r *reconnect) account(e ending) {
-	long := e.welcomed && e.served >= settledAfter
-	if long {
-		r.rounds, r.hops, r.brief = 0, 0, false
-	}
 	if !e.welcomed {
-		r.failed++
 		return
 	}
-	r.welcomed, r.failed = true, 0
-	if !r.redirected && (long || !r.settled) {
-		r.good, r.settled = r.at, long
+	r.home = r.last
+	if e.served >= settledAfter {
+		r.rounds, r.hops, r.brief = 0, 0, false
 	}
 }
 
@@ -115,31 +115,62 @@ func (r *reconnect) atOnce(e ending) time.Duration {
 	if e.spread {
 		return 0
 	}
-	return r.part(min(r.least, atOnceMost))
+	return r.shortly()
 }
 
 func (r *reconnect) elsewhere(e ending) attempt {
 	r.hops++
 	wait := r.atOnce(e)
 	if e.target == "" {
-		return r.server(r.at+1, wait)
+		return r.nextInList(wait)
 	}
-	r.redirected = true
-	return attempt{e.target, wait, r.hops}
+	return r.to(e.target, wait)
 }
 
 // later waits by back-off.
-func (r *reconnect) later(e ending, server int) (attempt, error) {
-	if !r.welcomed && r.failed >= len(r.servers) {
-		return attempt{}, e.err
+func (r *reconnect) later(e ending) (attempt, error) {
+	switch {
+	case r.home != "":
+		return r.nextInList(r.backoff()), nil
+	case r.left > 0:
+		return r.onward(r.backoff()), nil
 	}
-	return r.server(server, r.backoff()), nil
+	return attempt{}, e.err
 }
 
-func (r *reconnect) server(i int, wait time.Duration) attempt {
-	r.at, r.redirected = i%len(r.servers), false
-	return attempt{r.servers[r.at], wait, r.hops}
+// goHome begins a round: home first, then the list in turn.
+func (r *reconnect) goHome(wait time.Duration) attempt {
+	r.left = len(r.servers)
+	if i := slices.Index(r.servers, r.home); i >= 0 {
+		r.at = i
+		r.left--
+	}
+	return r.to(r.home, wait)
 }
+
+// nextInList begins a round behind the address that was tried last.
+func (r *reconnect) nextInList(wait time.Duration) attempt {
+	r.left = len(r.servers)
+	if slices.Contains(r.servers, r.last) {
+		r.left--
+	}
+	return r.onward(wait)
+}
+
+// onward is the next of the list; after the last comes the first.
+func (r *reconnect) onward(wait time.Duration) attempt {
+	r.left--
+	r.at = (r.at + 1) % len(r.servers)
+	return r.to(r.servers[r.at], wait)
+}
+
+func (r *reconnect) to(addr string, wait time.Duration) attempt {
+	r.last = addr
+	return attempt{addr, wait, r.hops}
+}
+
+// shortly spreads those who find the same address gone.
+func (r *reconnect) shortly() time.Duration { return r.part(min(r.least, atOnceMost)) }
 
 // backoff is a random part of a time that doubles with each call.
 func (r *reconnect) backoff() time.Duration {

@@ -31,16 +31,20 @@ func TestPlan(t *testing.T) {
 	ms, s := time.Millisecond, time.Second
 
 	for name, steps := range map[string][]step{
-		"no server at all": {{end: refused, addr: "b"}, {end: refused, addr: "c"}, {end: refused, err: true}},
-		"the first one that welcomes is good": {
-			{end: refused, addr: "b"},
+		"no server at all": {
+			{end: refused, addr: "b", wait: 500 * ms}, {end: refused, addr: "c", wait: 500 * ms}, {end: refused, err: true},
+		},
+		"the one that welcomed is home": {
+			{end: refused, addr: "b", wait: 500 * ms},
 			{end: lost, addr: "b", wait: 500 * ms},
-			{end: refused, addr: "c"},
-			{end: refused, addr: "a"},
+			{end: refused, addr: "c", wait: 500 * ms},
+			{end: refused, addr: "a", wait: 500 * ms},
 			{end: refused, addr: "b", wait: 2500 * ms},
-			{end: refused, addr: "c"},
-			{end: refused, addr: "a"},
-			{end: refused, addr: "b", wait: 5 * s},
+			{end: refused, addr: "c", wait: 500 * ms},
+			{end: served(lost), addr: "c", wait: 500 * ms},
+			{end: refused, addr: "a", wait: 500 * ms},
+			{end: refused, addr: "b", wait: 500 * ms},
+			{end: refused, addr: "c", wait: 2500 * ms},
 		},
 		"lost at once again and again": {
 			{end: lost, addr: "a", wait: 500 * ms},
@@ -56,6 +60,11 @@ func TestPlan(t *testing.T) {
 		"slow":                  {{end: coded(wire.CodeSlow), addr: "a", wait: 500 * ms}},
 		"at once, unknown code": {{end: coded(0x3F), addr: "a", wait: 500 * ms}},
 		"overload":              {{end: coded(wire.CodeOverload), addr: "b", wait: 2500 * ms}, {end: coded(wire.CodeOverload), addr: "c", wait: 5 * s}},
+		"overload, and the others are gone": {
+			{end: coded(wire.CodeOverload), addr: "b", wait: 2500 * ms},
+			{end: refused, addr: "c", wait: 500 * ms},
+			{end: refused, addr: "a", wait: 5 * s},
+		},
 		"refused before WELCOME": {
 			{end: client.Ending{Coded: true, Code: wire.CodeConnectRate}, addr: "b", wait: 2500 * ms},
 		},
@@ -63,11 +72,18 @@ func TestPlan(t *testing.T) {
 		"moved to a target":      {{end: served(target(coded(wire.CodeMoved))), addr: "t", wait: 500 * ms, hops: 1}},
 		"a target that is gone": {
 			{end: target(coded(wire.CodeDraining)), addr: "t", wait: 500 * ms, hops: 1},
-			{end: refused, addr: "a", hops: 1},
-			{end: refused, addr: "b", hops: 1},
+			{end: refused, addr: "a", wait: 500 * ms, hops: 1},
+			{end: refused, addr: "b", wait: 500 * ms, hops: 1},
 		},
-		"a target is not remembered": {
-			{end: target(coded(wire.CodeMoved)), addr: "t", wait: 500 * ms, hops: 1}, {end: served(lost), addr: "a", wait: 500 * ms},
+		"a target that welcomed is home": {
+			{end: target(coded(wire.CodeMoved)), addr: "t", wait: 500 * ms, hops: 1},
+			{end: served(lost), addr: "t", wait: 500 * ms},
+			{end: refused, addr: "b", wait: 500 * ms},
+			{end: refused, addr: "c", wait: 500 * ms},
+			{end: refused, addr: "a", wait: 500 * ms},
+			{end: refused, addr: "t", wait: 2500 * ms},
+			{end: refused, addr: "b", wait: 500 * ms},
+			{end: lost, addr: "b", wait: 5 * s},
 		},
 		"at most three redirects": {
 			{end: target(coded(wire.CodeMoved)), addr: "t", wait: 500 * ms, hops: 1},

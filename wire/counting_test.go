@@ -237,30 +237,9 @@ func (v countingVector) want(t *testing.T) (events []event, had map[wire.Life]ui
 	return events, had
 }
 
-// scenarios are the vectors, and two about streams that are told otherwise than usual.
-func scenarios(t *testing.T) []countingVector {
-	const subscribed, first = "0503010005", "810c050101a1a2a3a4a5a6a7a80a"
-	take := func(n uint64, life string) countingEvent { return countingEvent{Take: n, Life: life, Payload: "61"} }
-	return append(load(t).Counting,
-		countingVector{
-			Name: "STREAM with another life ends the earlier one", Start: "now",
-			Frames:    []string{subscribed, first, "5403050a61", "810c050101c1c2c3c4c5c6c7c801", "5403050161"},
-			Events:    []countingEvent{take(10, "a1a2a3a4a5a6a7a8"), take(1, "c1c2c3c4c5c6c7c8")},
-			Positions: []positionVector{{"c1c2c3c4c5c6c7c8", 1}},
-		},
-		countingVector{
-			Name: "a message of a stream that was not told", Start: "now",
-			Frames:    []string{subscribed, first, "5403050a61", "520305026f"},
-			Events:    []countingEvent{take(10, "a1a2a3a4a5a6a7a8")},
-			Positions: []positionVector{{"a1a2a3a4a5a6a7a8", 10}},
-			Broken:    true,
-		},
-	)
-}
-
 // The rules of [W-6.7], as the pseudo-code has them, explain every scenario.
 func TestVectorCounting(t *testing.T) {
-	for _, v := range scenarios(t) {
+	for _, v := range load(t).Counting {
 		t.Run(v.Name, func(t *testing.T) {
 			events, had, err := v.run(t, "")
 			if v.Broken {
@@ -280,7 +259,7 @@ func TestVectorCountingNeedsEveryRule(t *testing.T) {
 	for _, rule := range []string{"stream", "own", "check", "jump", "had", "life", "told"} {
 		t.Run(rule, func(t *testing.T) {
 			var failing []string
-			for _, v := range scenarios(t) {
+			for _, v := range load(t).Counting {
 				events, had, err := v.run(t, rule)
 				wantEvents, wantHad := v.want(t)
 				if v.Broken != (err != nil) || !equal(wantEvents, events) || !equal(wantHad, had) {
