@@ -115,7 +115,7 @@ func (b *bed) close() {
 	for _, s := range b.systems {
 		s.end()
 	}
-	os.RemoveAll(b.dir) //nolint:errcheck // a temporary directory
+	os.RemoveAll(b.dir)
 }
 
 // start starts a server and a generator for it.

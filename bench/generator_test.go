@@ -97,9 +97,12 @@ func TestGeneratorsDoTheirOrders(t *testing.T) {
 			_, err = g.do(t.Context(), order{Connect: &l})
 			require.ErrorContains(t, err, "out of turn")
 
-			a := do(order{Burst: &burstOrder{Window: 6, PID: floor.pid(), Latency: true}})
-			require.EqualValues(t, 6, a.Messages)
-			require.EqualValues(t, 60, a.Deliveries, "ten devices have each topic")
+			// A few milliseconds, because a stolen moment of a virtual machine is not in a
+			// process's CPU time.
+			a := do(order{Burst: &burstOrder{Window: 6, AtLeast: 5 * time.Millisecond, PID: floor.pid(), Latency: true}})
+			require.Positive(t, a.Messages)
+			require.Zero(t, a.Messages%6)
+			require.Equal(t, 10*a.Messages, a.Deliveries, "ten devices have each topic")
 			require.Positive(t, a.CPU)
 			require.Positive(t, a.Elapsed)
 			require.Len(t, a.Latency, len(latencyPercentiles))
@@ -130,7 +133,7 @@ func TestGeneratorsDoTheirOrders(t *testing.T) {
 			_, err = g.do(t.Context(), order{Pace: &paceOrder{}})
 			require.ErrorContains(t, err, "positive rate")
 
-			l.Alone, l.Stopped = true, 0
+			l.Alone, l.Stopped, l.Devices = true, 0, 200
 			a = do(order{Batch: &batchOrder{Load: l, PID: floor.pid()}})
 			require.Positive(t, a.CPU)
 			require.Positive(t, a.Elapsed)

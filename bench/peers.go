@@ -36,12 +36,12 @@ var peers = []peer{
 		version: []string{"--version"}, get: "make peers",
 	},
 	{
-		name: "mosquitto", protocol: "mqtt", program: "mosquitto", args: []string{"-c", configPlaceholder}, config: "mosquitto.conf",
-		version: []string{"-h"}, get: "make peers, or apt-get install mosquitto",
+		name: "mosquitto", protocol: "mqtt", program: "mosquitto", args: []string{"-c", configPlaceholder}, config: "mosquitto.conf", //nolint:misspell // a name
+		version: []string{"-h"}, get: "make peers",
 	},
 	{
 		name: "redis", protocol: "redis", program: "redis-server", args: []string{configPlaceholder}, config: "redis.conf",
-		version: []string{"--version"}, get: "make peers, or apt-get install redis-server",
+		version: []string{"--version"}, get: "make peers",
 	},
 	{
 		name: "mochi", protocol: "mqtt", program: "mochi", args: []string{ListenPlaceholder},
@@ -84,7 +84,7 @@ func (p peer) find(tools string) (path string, err error) {
 
 // says is the first line of what the program says of its version.
 func (p peer) says(ctx context.Context, path string) string {
-	out, _ := exec.CommandContext(ctx, path, p.version...).Output() //nolint:errcheck // some tell their version and fail
+	out, _ := exec.CommandContext(ctx, path, p.version...).Output() // some tell their version and fail
 	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
 	if first == "" {
 		return p.program + " of unknown version"

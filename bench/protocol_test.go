@@ -11,7 +11,7 @@ import (
 )
 
 // What servers sent to a subscriber of defaultTopic and to a publisher of two
-// messages of 20 bytes: mosquitto 2.0.11 (mochi-mqtt 2.7.9 sent the same bytes),
+// messages of 20 bytes: Debian's MQTT broker 2.0.11 (mochi-mqtt 2.7.9 sent the same),
 // Redis 7.0.15, nats-server 2.15.2 (its INFO is shortened).
 const (
 	payload0 = "\x00\x00\x00\x00\x00\x00\x00\x008?FMT[bipw~\x85"

@@ -5,7 +5,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +154,7 @@ func TestAPeerThatFails(t *testing.T) {
 func TestPeersThatAreMissingAreNamed(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	for _, p := range peers {
-		if p.program == "mosquitto" || p.program == "redis-server" { // may be where systems keep servers
+		if p.config != "" && p.name != "nats" { // may be where systems keep servers
 			continue
 		}
 		_, err := p.find(t.TempDir())
@@ -229,7 +228,7 @@ func TestRestartKeepsTheAddress(t *testing.T) {
 	require.NoError(t, p.restart(-1))
 	require.NoError(t, p.ready(t.Context()))
 	require.NotEqual(t, before, p.pid())
-	require.Equal(t, netip.AddrPort(at), p.device)
+	require.Equal(t, at, p.device)
 	again := connectTest(t, p, 3, 20)
 	require.NoError(t, again.burst(t.Context(), 1))
 }

@@ -17,7 +17,7 @@ type benchTarget struct {
 	Protocol string   `default:"bellwire" enum:"bellwire,mqtt,redis,nats" help:"What the server at --server speaks: ${enum}."`
 	PID      int      `name:"pid" placeholder:"N" help:"Process of the server at --server, if it is on this machine: its CPU time and memory are then measured."`
 	Topic    string   `placeholder:"NAME" help:"Topic to publish to; the server must broadcast it. Of many topics the start. Default: broadcast/bench/telemetry."`
-	Peers    []string `placeholder:"NAME" help:"Other servers to measure in the same run: nats, mosquitto, redis, mochi."`
+	Peers    []string `placeholder:"NAME" help:"Other servers to measure in the same run: nats, mosquitto, redis, mochi."` //nolint:misspell // a name
 	Tools    string   `default:".tools" placeholder:"DIR" help:"Where the peers' programs are, besides the PATH."`
 	Floors   []string `placeholder:"MODE" help:"C loops to measure beside them: single, joined or none. Default: the scenario's."`
 	CC       string   `name:"cc" default:"cc" placeholder:"COMMAND" help:"C compiler of the floor."`
