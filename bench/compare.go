@@ -28,7 +28,7 @@ type part struct {
 func parts() []part {
 	const slice = 200 * time.Millisecond
 	return []part{
-		{"fanout", Config{Subscribers: 1000, Payload: 64, Windows: []int{1, 32}, Pairs: 12, Slice: slice}},
+		{"fanout", Config{Subscribers: 1000, Payload: 64, Windows: []int{1, slopeLow, slopeHigh}, Pairs: 12, Slice: slice}},
 		{"fanout", Config{Subscribers: 10_000, Payload: 64, Windows: []int{1}, Pairs: 8, Slice: slice}},
 		{"fanout", Config{Subscribers: 1000, Payload: 1024, Windows: []int{32}, Pairs: 8, Slice: slice}},
 		{"topics", Config{Subscribers: 10_000, Topics: 1000, Payload: 64, Windows: []int{32}, Pairs: 8, Slice: slice}},

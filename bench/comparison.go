@@ -10,7 +10,8 @@ import (
 
 // WriteComparison writes one table of several results: a row for each quantity,
 // a column for each server. A cell is the median, with what the pairs say of it
-// over a C loop of single sends. Servers that are missing, and why, stand below.
+// over a C loop of single sends. The targets that the results answer follow, with
+// the interval of the median, then the servers that are missing, and why.
 func WriteComparison(w io.Writer, results []Result) error {
 	columns := columnsOf(results)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -28,6 +29,9 @@ func WriteComparison(w io.Writer, results []Result) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := writeAnswers(w, results); err != nil {
+		return err
+	}
 	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair. %s\n", legend)
 	said := map[string]bool{}
 	for _, r := range results {
@@ -39,6 +43,24 @@ func WriteComparison(w io.Writer, results []Result) error {
 		}
 	}
 	return nil
+}
+
+// writeAnswers writes what the results say of the targets that they answer.
+func writeAnswers(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, g := range targets() {
+		for _, r := range results {
+			for _, f := range r.Figures {
+				if f.Target != g.id {
+					continue
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s – %s\t%s\n", f.Name, g.Goal, strings.TrimSpace(number(f.Median)+" "+f.Unit),
+					number(f.Low), number(f.High), g.verdict(f.Median))
+			}
+		}
+	}
+	fmt.Fprintln(w)
+	return t.Flush()
 }
 
 // legend tells what every table here shows.

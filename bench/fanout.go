@@ -31,6 +31,8 @@ const (
 
 var slopeQuantity = fmt.Sprintf("CPU of one more message per subscriber, from %d to %d in flight", slopeLow, slopeHigh)
 
+var aboveQuantity = slopeQuantity + ", above C joined"
+
 func inFlight(window int, quantity string) string {
 	return fmt.Sprintf("%d in flight, %s", window, quantity)
 }
@@ -162,7 +164,7 @@ func (b *bed) addSlope(costs map[string]map[int]float64) {
 	if floor, ok := slopes["joined"]; ok {
 		for _, s := range b.present() {
 			if v, ok := slopes[s.label]; ok && !slices.Contains(b.Floors, s.name) {
-				b.r.add(s.label+", the same, above C joined", "µs", v-floor)
+				b.r.add(s.label+", "+aboveQuantity, "µs", v-floor)
 			}
 		}
 	}
@@ -184,7 +186,7 @@ func (b *bed) concludeFanout() error {
 			}))
 	}
 	err = errors.Join(err, b.state(slopeQuantity, nil))
-	return errors.Join(err, b.state("the same, above C joined", func(name, over string) string {
+	return errors.Join(err, b.state(aboveQuantity, func(name, over string) string {
 		if b.one(1000, 64) && name == gatewayName && over == "" {
 			return "slope"
 		}

@@ -215,6 +215,7 @@ func TestComparisonIsOneTable(t *testing.T) {
 	require.Equal(t, []string{"gateway", "nats", "C", "single"}, strings.Fields(lines[0]))
 	require.Equal(t, "FANOUT, 10 SUBSCRIBERS, 64 BYTES", strings.TrimSpace(lines[1]))
 	require.Equal(t, []string{"CPU,", "µs", "2", "(1×)", "2", "(1×)", "2"}, strings.Fields(lines[2]))
+	require.Regexp(t, `gateway / nats, CPU +≤ 0.5 × +1 × +1 – 1 +missed`, w.String())
 	require.Contains(t, w.String(), "nats: nats-server: v2\nmochi: not installed: make peers\nredis failed in fanout, 10 subscribers, 64 bytes: message 7")
 }
 
