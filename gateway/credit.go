@@ -14,6 +14,8 @@ type pool struct {
 	size  int64
 	share int64
 
+	// Changed under mu only, as tenants' lent is: a take that fails must not show
+	// in between, or somebody else would wait for what nobody has.
 	used atomic.Int64
 
 	mu      sync.Mutex
@@ -25,39 +27,38 @@ func newPool(size int) *pool { return &pool{size: int64(size), share: int64(size
 // take lends n bytes to a tenant; false if there are not so many. A single
 // message always fits an idle pool.
 func (p *pool) take(t *tenant, n int64) bool {
-	if used := t.lent.Add(n); used > p.share && used > n {
-		t.lent.Add(-n)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lend(t, n)
+}
+
+// lend is take under the lock.
+func (p *pool) lend(t *tenant, n int64) bool {
+	lent, used := t.lent.Load(), p.used.Load()
+	if lent > 0 && lent+n > p.share || used > 0 && used+n > p.size {
 		return false
 	}
-	if used := p.used.Add(n); used > p.size && used > n {
-		p.used.Add(-n)
-		t.lent.Add(-n)
-		return false
-	}
+	t.lent.Add(n)
+	p.used.Add(n)
 	return true
 }
 
 func (p *pool) giveBack(t *tenant, n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	t.lent.Add(-n)
 	p.used.Add(-n)
-	p.mu.Lock()
 	if p.changed != nil {
 		close(p.changed)
 		p.changed = nil
 	}
-	p.mu.Unlock()
 }
 
 // wait is take that waits until there is enough, ctx ends or closed does.
 func (p *pool) wait(ctx context.Context, closed <-chan struct{}, t *tenant, n int64) error {
 	for {
-		p.mu.Lock()
-		if p.changed == nil {
-			p.changed = make(chan struct{})
-		}
-		changed := p.changed
-		p.mu.Unlock()
-		if p.take(t, n) {
+		changed, ok := p.takeOrAwait(t, n)
+		if ok {
 			return nil
 		}
 		select {
@@ -68,6 +69,19 @@ func (p *pool) wait(ctx context.Context, closed <-chan struct{}, t *tenant, n in
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// takeOrAwait takes, or returns what is closed when it may succeed.
+func (p *pool) takeOrAwait(t *tenant, n int64) (changed <-chan struct{}, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.lend(t, n) {
+		return nil, true
+	}
+	if p.changed == nil {
+		p.changed = make(chan struct{})
+	}
+	return p.changed, false
 }
 
 // charge is what one message holds of the pool until it has left every mailbox.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -51,5 +52,34 @@ func TestPoolWaits(t *testing.T) {
 		cancel(why)
 		require.ErrorIs(t, <-got, why)
 		require.EqualValues(t, 50, p.used.Load(), "who gave up holds nothing")
+	})
+}
+
+// Whoever waits is woken, however many others ask in vain at the same moment: if
+// one were forgotten, all would stand still in the end, and the bubble would say so.
+func TestPoolForgetsNoWaiter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size, each = 100, 2000
+		p := newPool(size)
+		var all sync.WaitGroup
+		for range 3 {
+			ten := &tenant{}
+			all.Go(func() {
+				for range each {
+					if p.take(ten, size/2) {
+						p.giveBack(ten, size/2)
+					}
+				}
+			})
+			all.Go(func() {
+				for range each {
+					if p.wait(t.Context(), nil, ten, size) == nil {
+						p.giveBack(ten, size)
+					}
+				}
+			})
+		}
+		all.Wait()
+		require.Zero(t, p.used.Load())
 	})
 }
