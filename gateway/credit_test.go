@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // One tenant takes half of the pool, all together take all of it, and one message
@@ -81,5 +83,33 @@ func TestPoolForgetsNoWaiter(t *testing.T) {
 		}
 		all.Wait()
 		require.Zero(t, p.used.Load())
+	})
+}
+
+// Publishers that wait for credit that no loop gives back end with the gateway.
+func TestPublishWaitsUntilClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newSim(t, Config{Limits: Limits{CreditPool: 64 * kib}})
+		c := m.join(0, hello("d"))
+		c.write(wire.Subscribe{Sub: 1, Filter: []byte("broadcast/x")}.Append(nil))
+		const publishers = 4
+		ended := make(chan error, publishers)
+		for range publishers {
+			go func() {
+				for {
+					if _, err := m.g.Publish(t.Context(), DefaultTenant, "broadcast/x", make([]byte, 3000)); err != nil {
+						ended <- err
+						return
+					}
+				}
+			}()
+		}
+		synctest.Wait()
+		require.Empty(t, ended)
+		require.NotZero(t, m.g.credit.used.Load())
+		require.NoError(t, m.g.Close())
+		for range publishers {
+			require.ErrorIs(t, <-ended, ErrClosed)
+		}
 	})
 }

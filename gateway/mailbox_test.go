@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -53,4 +54,36 @@ func TestMailboxClose(t *testing.T) {
 	require.Len(t, m.close(), 2)
 	require.False(t, m.post(entry{}))
 	require.Empty(t, m.close())
+}
+
+// Of posts that run against a close each is either refused or handed back, and
+// nothing is woken after it: what arm uses is gone by then.
+func TestMailboxPostAgainstClose(t *testing.T) {
+	const posters, each, rounds = 4, 50, 100
+	for range rounds {
+		var gone atomic.Bool
+		m := mailbox{arm: func() {
+			if gone.Load() {
+				t.Error("woken after close")
+			}
+		}}
+		var accepted atomic.Int64
+		var posting sync.WaitGroup
+		for range posters {
+			posting.Go(func() {
+				for range each {
+					if m.post(entry{offset: 1}) {
+						accepted.Add(1)
+					}
+				}
+			})
+		}
+		got := len(m.take(nil))
+		got += len(m.close())
+		gone.Store(true)
+		posting.Wait()
+		require.EqualValues(t, accepted.Load(), got)
+		require.False(t, m.post(entry{}))
+		require.Empty(t, m.close())
+	}
 }

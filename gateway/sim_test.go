@@ -94,10 +94,12 @@ func (m *sim) join(loop int, h wire.Hello) *simConn {
 // drain lets every loop work until nothing is left to do but wait.
 func (m *sim) drain() {
 	for range 10_000 {
-		idle := true
 		for _, l := range m.g.loops {
 			l.busy.Store(false)
 			l.guard(nil, l.drain)
+		}
+		idle := true // only now: a later loop may have posted to an earlier one
+		for _, l := range m.g.loops {
 			idle = idle && l.idle() && (len(l.replays) == 0 || !l.anyReplayReady()) && len(l.dirty) == 0
 		}
 		if idle {
