@@ -160,7 +160,7 @@ func (t target) measuredBy(m GoBenchmarks) (worst Figure, ok bool) {
 			continue
 		}
 		samples := m.samples(name, t.unit)
-		f := Figure{Unit: strings.TrimSuffix(t.unit, "/op")}
+		f := Figure{Unit: readable(t.unit)}
 		if t.over != "" {
 			over := m.samples(t.over, t.unit)
 			f.Unit = "×"
@@ -247,4 +247,15 @@ func writeGoBenchmarks(b *bytes.Buffer, m goFile) {
 		fmt.Fprintf(b, "| %s | %d | %s | %s |\n", name, count, strings.Join(cells, " | "), strings.Join(others, ", "))
 	}
 	b.WriteString("\n")
+}
+
+// readable is a unit of a Go benchmark as the table says it.
+func readable(unit string) string {
+	switch unit {
+	case "ratio":
+		return "×"
+	case "index-ns":
+		return "ns"
+	}
+	return strings.TrimSuffix(unit, "/op")
 }
