@@ -46,6 +46,7 @@ func child(role string) error {
 	cfg := gateway.Config{Listen: "127.0.0.1:0", Loops: 2}.Without(guard)
 	switch name {
 	case "descriptors":
+		cfg.Admin = "127.0.0.1:0"
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: childDescriptors, Max: childDescriptors}); err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func child(role string) error {
 	}
 	go func() {
 		<-g.Ready()
-		fmt.Println("listening", g.Addr())
+		fmt.Println("listening", g.Addr(), g.AdminAddr())
 		_, _ = bufio.NewReader(os.Stdin).ReadByte()
 		_ = g.Close()
 	}()
@@ -67,9 +68,18 @@ func child(role string) error {
 
 const childDescriptors = 1000
 
-// startChild runs a role and returns its address and, once stop was called or it
-// ended by itself, its output and error.
-func startChild(t *testing.T, role string) (addr net.Addr, ended <-chan error, output *bytes.Buffer, stop func()) {
+// running is a child: its addresses and, once stop was called or it ended by
+// itself, its output and error.
+type running struct {
+	addr   net.Addr
+	admin  string
+	ended  <-chan error
+	output *bytes.Buffer
+	stop   func()
+}
+
+// startChild runs a role.
+func startChild(t *testing.T, role string) running {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
 	cmd.Env = append(os.Environ(), childRole+"="+role)
@@ -77,20 +87,34 @@ func startChild(t *testing.T, role string) (addr net.Addr, ended <-chan error, o
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	output = &bytes.Buffer{}
+	output := &bytes.Buffer{}
 	cmd.Stderr = output
 	require.NoError(t, cmd.Start())
 	lines := bufio.NewReader(out)
 	line, err := lines.ReadString('\n')
 	require.NoError(t, err, "%s", output)
-	tcp, err := net.ResolveTCPAddr("tcp", strings.TrimSpace(strings.TrimPrefix(line, "listening ")))
+	words := strings.Fields(line)
+	require.Len(t, words, 3, line)
+	tcp, err := net.ResolveTCPAddr("tcp", words[1])
 	require.NoError(t, err, line)
 	done := make(chan error, 1)
 	go func() {
 		_, _ = io.Copy(io.Discard, lines)
 		done <- cmd.Wait()
 	}()
-	return tcp, done, output, func() { _ = in.Close() }
+	return running{tcp, words[2], done, output, func() { _ = in.Close() }}
+}
+
+// stoppedByItself awaits the end of a gateway that could not accept.
+func (r running) stoppedByItself(t *testing.T) {
+	t.Helper()
+	select {
+	case err := <-r.ended:
+		require.ErrorContains(t, err, "exit status 3")
+		require.Contains(t, r.output.String(), "the event engine stopped by itself")
+	case <-time.After(gatewaytest.Patience):
+		require.Fail(t, "it survived without its guard")
+	}
 }
 
 // 5,000 connects against a limit of 1,000 descriptors: those who are proven stay
@@ -100,16 +124,16 @@ func TestDescriptorsRunOut(t *testing.T) {
 	const proven, flood = 100, 5000
 	for _, guard := range []string{"", "connectionCap"} {
 		t.Run("without "+guard, func(t *testing.T) {
-			addr, ended, output, stop := startChild(t, "descriptors "+guard)
-			defer stop()
+			g := startChild(t, "descriptors "+guard)
+			defer g.stop()
 			var devices []*gatewaytest.Device
 			for i := range proven {
-				devices = append(devices, gatewaytest.Join(t, addr, fmt.Sprintf("d%d", i)))
+				devices = append(devices, gatewaytest.Join(t, g.addr, fmt.Sprintf("d%d", i)))
 			}
 			refused := 0
 			var conns []net.Conn
 			for range flood {
-				c, err := net.DialTimeout("tcp", addr.String(), time.Second)
+				c, err := net.DialTimeout("tcp", g.addr.String(), time.Second)
 				if err != nil {
 					break // the control has no gateway any more
 				}
@@ -133,17 +157,11 @@ func TestDescriptorsRunOut(t *testing.T) {
 				_ = c.Close()
 			}
 			if guard != "" {
-				select {
-				case err := <-ended:
-					require.ErrorContains(t, err, "exit status 3")
-					require.Contains(t, output.String(), "the event engine stopped by itself")
-				case <-time.After(gatewaytest.Patience):
-					require.Fail(t, "it survived without its guard")
-				}
+				g.stoppedByItself(t)
 				return
 			}
 			require.EventuallyWithT(t, func(c *assert.CollectT) {
-				conn, err := net.Dial("tcp", addr.String())
+				conn, err := net.Dial("tcp", g.addr.String())
 				if err != nil {
 					c.Errorf("%v", err)
 					return
@@ -159,8 +177,43 @@ func TestDescriptorsRunOut(t *testing.T) {
 			for _, d := range devices {
 				d.Ping()
 			}
-			stop()
-			require.NoError(t, <-ended, "%s", output)
+			g.stop()
+			require.NoError(t, <-g.ended, "%s", g.output)
+		})
+	}
+}
+
+// Admin connections that do nothing come out of the reserve, and it holds: devices
+// are taken up to the limit and served. Without a limit of their own they would take
+// the descriptors that accepting needs.
+func TestIdleAdminsLeaveDescriptors(t *testing.T) {
+	const admins, flood = 140, 950
+	for _, guard := range []string{"", "adminConns"} {
+		t.Run("without "+guard, func(t *testing.T) {
+			g := startChild(t, "descriptors "+guard)
+			defer g.stop()
+			first := gatewaytest.Join(t, g.addr, "first")
+			for range admins {
+				c, err := net.Dial("tcp", g.admin)
+				require.NoError(t, err)
+				defer c.Close()
+				_, err = c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: admin\r\n\r\n"))
+				require.NoError(t, err)
+			}
+			for range flood {
+				c, err := net.DialTimeout("tcp", g.addr.String(), time.Second)
+				if err != nil {
+					break // the control has no gateway any more
+				}
+				defer c.Close()
+			}
+			if guard != "" {
+				g.stoppedByItself(t)
+				return
+			}
+			first.Ping()
+			g.stop()
+			require.NoError(t, <-g.ended, "%s", g.output)
 		})
 	}
 }
@@ -169,21 +222,21 @@ func TestDescriptorsRunOut(t *testing.T) {
 func TestPanicCostsOneConnection(t *testing.T) {
 	for _, guard := range []string{"", "recover"} {
 		t.Run("without "+guard, func(t *testing.T) {
-			addr, ended, output, stop := startChild(t, "panic "+guard)
-			defer stop()
-			d := gatewaytest.Connect(t, addr)
+			g := startChild(t, "panic "+guard)
+			defer g.stop()
+			d := gatewaytest.Connect(t, g.addr)
 			d.Send(gatewaytest.Hello("d").Append(nil))
 			if guard != "" {
-				require.Error(t, <-ended)
-				require.Contains(t, output.String(), "panic: authenticate")
+				require.Error(t, <-g.ended)
+				require.Contains(t, g.output.String(), "panic: authenticate")
 				return
 			}
 			d.ExpectClosed(wire.CodeOverload)
-			next := gatewaytest.Connect(t, addr)
+			next := gatewaytest.Connect(t, g.addr)
 			next.Send(gatewaytest.Hello("next").Append(nil))
 			next.ExpectClosed(wire.CodeOverload)
-			stop()
-			require.NoError(t, <-ended, "%s", output)
+			g.stop()
+			require.NoError(t, <-g.ended, "%s", g.output)
 		})
 	}
 }

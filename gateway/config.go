@@ -60,7 +60,7 @@ type Config struct {
 // they which make the test pass.
 type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
-	recover, bindProbe, keepalive, heldLimit                        bool
+	recover, bindProbe, keepalive, heldLimit, adminConns            bool
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing

@@ -13,6 +13,7 @@ var takeOut = map[string]func(*guards){
 	"bindProbe":     func(g *guards) { g.bindProbe = true },
 	"keepalive":     func(g *guards) { g.keepalive = true },
 	"heldLimit":     func(g *guards) { g.heldLimit = true },
+	"adminConns":    func(g *guards) { g.adminConns = true },
 	"tooBig":        func(g *guards) { g.gapOf = wire.ReasonTooBig },
 }
 

@@ -173,7 +173,10 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	g.mu.Unlock()
 	if admin != nil {
 		srv := &http.Server{Handler: g.Handler(), ReadTimeout: adminTimeout, IdleTimeout: adminTimeout}
-		go func() { _ = srv.Serve(newFewConns(admin, adminConns)) }() // it returns when srv is closed
+		if !g.cfg.without.adminConns {
+			admin = newFewConns(admin, adminConns)
+		}
+		go func() { _ = srv.Serve(admin) }() // it returns when srv is closed
 		defer srv.Close()
 	}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
