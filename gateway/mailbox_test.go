@@ -46,7 +46,11 @@ func TestMailboxOrderAndArming(t *testing.T) {
 
 func TestMailboxClose(t *testing.T) {
 	arms := 0
-	m := mailbox{arm: func() { arms++ }}
+	var m mailbox
+	m.arm = func() {
+		arms++
+		require.False(t, m.mu.TryLock(), "a close can come between, and take away what this uses")
+	}
 	require.True(t, m.post(entry{offset: 1}))
 	require.True(t, m.post(entry{offset: 2}))
 	require.Equal(t, 1, arms)
