@@ -242,10 +242,10 @@ func randomDevice() string { return fmt.Sprintf("anon-%016x", rand.Uint64()) }
 
 // prove asks the authenticator, off the loop, and posts its answer.
 func (l *loop) prove(of handle, h wire.Hello, from netip.AddrPort) {
-	defer l.g.proving.Add(-1)
 	ctx, cancel := context.WithTimeout(l.g.ctx, l.g.limits.Load().AuthenticateWithin)
 	defer cancel()
 	id, err := l.authenticate(ctx, h, from)
+	l.g.proving.Add(-1) // before the answer: whoever has seen that finds a free place
 	if err == nil {
 		if err = id.Check(); err != nil {
 			l.log.Error("the authenticator returned an identity that cannot be used", "error", err)
