@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +24,34 @@ func processCPU(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
 	return time.Duration(t.Nano()), nil
+}
+
+// processModes is the CPU time that a process has used in user space and in the
+// kernel, as the system's clock tick samples it: good for shares over seconds,
+// not for single turns.
+func processModes(pid int) (user, kernel time.Duration, err error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/stat"
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+	}
+	// The second field is the program's name, in brackets, and may hold anything.
+	const userField, kernelField, tick = 11, 12, 10 * time.Millisecond
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) <= kernelField {
+		return 0, 0, fmt.Errorf("%s has %d fields", path, len(fields))
+	}
+	for _, f := range []struct {
+		at   int
+		time *time.Duration
+	}{{userField, &user}, {kernelField, &kernel}} {
+		n, err := strconv.ParseInt(fields[f.at], 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("%s: %w", path, err)
+		}
+		*f.time = time.Duration(n) * tick
+	}
+	return user, kernel, nil
 }
 
 // memory is what a process holds, in bytes, and what the kernel holds for all.

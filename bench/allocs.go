@@ -68,7 +68,7 @@ func Allocs(ctx context.Context, cfg AllocsConfig, w io.Writer) (Result, error) 
 		return Result{}, err
 	}
 	r := Result{
-		Scenario: "allocs", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
+		Name: "allocs", Scenario: "allocs", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
 		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	p, err := startServer(ctx, cfg.Server, -1)

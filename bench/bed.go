@@ -227,7 +227,7 @@ func (b *bed) connect(ctx context.Context, s *system, of load) error {
 
 // load is what the configuration says of the devices.
 func (b *bed) load() load {
-	return load{Topics: b.topicNames(), Devices: b.Subscribers, Payload: b.Payload, AtOnce: b.AtOnce}
+	return load{Topics: b.topicNames(), Devices: b.Subscribers, Payload: b.Payload, AtOnce: b.AtOnce, Spin: b.Pin}
 }
 
 // present are the systems that have not failed.

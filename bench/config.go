@@ -41,8 +41,8 @@ type Config struct {
 	Generator []string
 	// Command is what the result says to have produced it.
 	Command string
-	// Pin puts the servers on CPU 0 and the load on CPU 1; else all run where
-	// the system puts them.
+	// Pin puts the servers on CPU 0 and the load on CPU 1, where it never sleeps
+	// while a delivery is due; else all run where the system puts them.
 	Pin bool
 
 	Subscribers int           // devices that are subscribed

@@ -236,6 +236,9 @@ func (d *devices) turn(ctx context.Context, state func() string) error {
 	if len(d.again) > 0 {
 		longest = min(longest, 1+int(max(0, time.Until(d.again[0].at)).Milliseconds()))
 	}
+	if d.Spin && d.delivered < d.due {
+		longest = 0
+	}
 	n, err := unix.EpollWait(d.epoll, d.events, longest)
 	if errors.Is(err, unix.EINTR) {
 		return ctx.Err()

@@ -25,6 +25,7 @@ const (
 	costQuantity = "CPU per delivery"
 	rateQuantity = "deliveries"
 	sendQuantity = "segments per subscriber and burst"
+	userQuantity = "share of user space in the server's CPU"
 	slopeLow     = 32 // windows between which the slope is taken
 	slopeHigh    = 128
 )
@@ -68,6 +69,10 @@ func (b *bed) takeTurns(ctx context.Context, after func(costs map[string]map[int
 	}); err != nil {
 		return err
 	}
+	modes, err := b.modes()
+	if err != nil {
+		return err
+	}
 	for range b.Pairs {
 		costs := map[string]map[int]float64{}
 		var said []string
@@ -96,7 +101,42 @@ func (b *bed) takeTurns(ctx context.Context, after func(costs map[string]map[int
 		after(costs)
 		b.bar.step("%s", shortened(strings.Join(said, ", "), 120))
 	}
+	if err := b.addModes(modes); err != nil {
+		return err
+	}
 	return b.quiet(ctx)
+}
+
+// modes are the times that the servers have spent in user space and in the kernel.
+func (b *bed) modes() (map[*system][2]time.Duration, error) {
+	all := map[*system][2]time.Duration{}
+	for _, s := range b.present() {
+		if s.pid() == 0 {
+			continue
+		}
+		user, kernel, err := processModes(s.pid())
+		if err != nil {
+			return nil, err
+		}
+		all[s] = [2]time.Duration{user, kernel}
+	}
+	return all, nil
+}
+
+// addModes adds what part of each server's CPU since before was its own: the rest
+// is the kernel's, which the sends themselves cost.
+func (b *bed) addModes(before map[*system][2]time.Duration) error {
+	after, err := b.modes()
+	if err != nil {
+		return err
+	}
+	for s, t := range after {
+		user, kernel := t[0]-before[s][0], t[1]-before[s][1]
+		if user+kernel > 0 {
+			b.add(s, userQuantity, "%", 100*float64(user)/float64(user+kernel))
+		}
+	}
+	return nil
 }
 
 // inTurns does something with each system that is there.
@@ -185,7 +225,7 @@ func (b *bed) concludeFanout() error {
 				return ""
 			}))
 	}
-	err = errors.Join(err, b.state(slopeQuantity, nil))
+	err = errors.Join(err, b.state(slopeQuantity, nil), b.state(userQuantity, nil))
 	return errors.Join(err, b.state(aboveQuantity, func(name, over string) string {
 		if b.one(1000, 64) && name == gatewayName && over == "" {
 			return "slope"
@@ -201,6 +241,14 @@ func (b *bed) one(subscribers, payload int) bool {
 }
 
 func (b *bed) fanoutTarget(window int, name, over string) string {
+	if over == "single" && window == 1 && b.one(1000, 64) {
+		switch name {
+		case "joined":
+			return "noise"
+		case "nats":
+			return "nats-floor"
+		}
+	}
 	if name != gatewayName || over == "" {
 		return ""
 	}

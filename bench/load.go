@@ -28,6 +28,11 @@ type load struct {
 	Stopped int
 	// Alone leaves the publisher out.
 	Alone bool
+	// Spin has the devices look at their sockets again and again, instead of
+	// sleeping, while a delivery is due. It takes a CPU of their own. Else a send
+	// that finds them asleep pays for waking them, and how often one does depends
+	// on how fast they parse the server's protocol, not on the server.
+	Spin bool
 }
 
 func (l *load) check() error {

@@ -38,7 +38,7 @@ func Million(ctx context.Context, cfg MillionConfig, w io.Writer) (Result, error
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	r := Result{
-		Scenario: "million", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
+		Name: "million", Scenario: "million", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
 		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	m := &million{MillionConfig: cfg, result: &r, shares: cfg.plan()}

@@ -32,6 +32,7 @@ func Report(dir fs.FS) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(preface)
 	writeTargets(&b, answers)
+	writeBeside(&b, runs)
 	for _, r := range runs {
 		writeRun(&b, r)
 	}
@@ -198,6 +199,43 @@ func writeTargets(b *bytes.Buffer, answers map[string]answer) {
 
 // name is that of a file of results, without its ending.
 func name(file string) string { return strings.TrimSuffix(file, path.Ext(file)) }
+
+// writeBeside writes what was measured beside other servers: a row for each
+// quantity, a column for each server.
+func writeBeside(b *bytes.Buffer, runs []run) {
+	var results []Result
+	for _, r := range runs {
+		if slices.ContainsFunc(columnsOf([]Result{r.Result}), func(c string) bool { return slices.Contains(PeerNames(), c) }) {
+			results = append(results, r.Result)
+		}
+	}
+	if len(results) == 0 {
+		return
+	}
+	columns := columnsOf(results)
+	b.WriteString("## Beside other servers\n\nMedians; in brackets the median of the ratios to C single, pair by pair. " + legend + "\n\n|")
+	for _, c := range append([]string{""}, columns...) {
+		fmt.Fprintf(b, " %s |", strings.TrimSpace(titleOf(c)))
+	}
+	fmt.Fprintf(b, "\n|%s\n", strings.Repeat("---|", len(columns)+1))
+	for _, r := range results {
+		fmt.Fprintf(b, "| **%s** |%s\n", sizeOf(r), strings.Repeat(" |", len(columns)))
+		for _, row := range rowsOf(r, columns) {
+			fmt.Fprintf(b, "| %s | %s |\n", row.name, strings.Join(row.cells, " | "))
+		}
+	}
+	b.WriteString("\n")
+	said := map[string]bool{}
+	for _, r := range results {
+		for _, text := range notes(r) {
+			if !said[text] {
+				said[text] = true
+				fmt.Fprintf(b, "- %s\n", text)
+			}
+		}
+	}
+	b.WriteString("\n")
+}
 
 func writeRun(b *bytes.Buffer, r run) {
 	fmt.Fprintf(b, "## %s\n\n", name(r.file))

@@ -16,6 +16,7 @@ import (
 // Result is one run of a scenario: what was measured on what, each sample, and
 // the figures made of the samples.
 type Result struct {
+	Name     string    `json:"name"`     // by which its file is called; of a run alone that of the scenario
 	Scenario string    `json:"scenario"` // of Scenarios, or allocs
 	Date     time.Time `json:"date"`     // start of the run, UTC, whole seconds
 	Command  string    `json:"command"`  // what produces it

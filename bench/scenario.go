@@ -78,7 +78,7 @@ func Run(ctx context.Context, scenario string, cfg Config, w io.Writer) (Result,
 		return Result{}, err
 	}
 	r := Result{
-		Scenario: scenario, Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
+		Name: scenario, Scenario: scenario, Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
 		Server: commandLine(cfg.Server), Machine: thisMachine(),
 	}
 	if cfg.Address != "" {

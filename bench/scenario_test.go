@@ -39,7 +39,7 @@ func TestEveryScenarioRuns(t *testing.T) {
 			cfg := quick(t, s.Name)
 			cfg.Generator, cfg.CC, cfg.Floors = command, compiler, []string{"single"}
 			if s.Name == "fanout" || s.Name == "topics" {
-				cfg.Floors = []string{"single", "joined"}
+				cfg.Floors, cfg.Windows = []string{"single", "joined"}, []int{1, slopeLow, slopeHigh}
 			}
 			if s.Name == "soak" {
 				cfg.Slice, cfg.Churn = 200*time.Millisecond, 500

@@ -56,7 +56,8 @@ func targetByID(id string) (target, bool) {
 
 // The commands that measure more than one target.
 const (
-	byFanout    = "bellwire bench fanout --pin --windows 1,32,128 --peers nats,redis"
+	byFanout    = "bellwire bench fanout --pin --windows 1 --peers nats,redis"
+	byJoined    = "bellwire bench fanout --pin --windows 32,128"
 	byFanout10k = "bellwire bench fanout --pin --subscribers 10000 --windows 1 --peers nats,redis"
 	byLatency   = "bellwire bench latency --pin"
 	bySlow      = "bellwire bench slow"
@@ -86,6 +87,10 @@ func targets() []target {
 			Goal: "≤ 1.15 ×", limit: 1.15, by: byFanout10k,
 		},
 		{
+			id: "noise", what: "the C loops against each other, which do the same with one message in flight: the noise of these ratios",
+			Goal: "stated", stated: true, by: byFanout,
+		},
+		{
 			id: "redis-1", what: "the same against Redis, 1,000 subscribers",
 			Goal: "≤ 0.95 ×", limit: 0.95, by: byFanout,
 		},
@@ -102,12 +107,16 @@ func targets() []target {
 			Goal: "≤ 0.5 ×", limit: 0.5, by: byFanout10k,
 		},
 		{
+			id: "nats-floor", what: "nats-server against the C loop of single sends, 1,000 subscribers: at less than 2, half of nats-server is less than the sends themselves",
+			Goal: "stated", stated: true, by: byFanout,
+		},
+		{
 			id: "fanout-32", what: "1,000 subscribers, 64 B, 32 messages published in one write, against the C loop of single sends",
-			Goal: "≤ 0.06 ×", limit: 0.06, by: byFanout,
+			Goal: "≤ 0.06 ×", limit: 0.06, by: byJoined,
 		},
 		{
 			id: "joined-32", what: "the same against the C loop that joins them",
-			Goal: "≤ 1.3 ×", limit: 1.3, by: byFanout,
+			Goal: "≤ 1.3 ×", limit: 1.3, by: byJoined,
 		},
 		{
 			id: "fanout-32-1k", what: "the same with 1 KiB, against the C loop of single sends",
@@ -115,11 +124,11 @@ func targets() []target {
 		},
 		{
 			id: "slope", what: "CPU of one more message per subscriber, from 32 to 128 in flight, above that of the C loop that joins them",
-			Goal: "≤ 0.02 µs", limit: 0.02, by: byFanout,
+			Goal: "≤ 0.02 µs", limit: 0.02, by: byJoined,
 		},
 		{
 			id: "segments", what: "TCP segments sent per subscriber and burst of 32 messages in one write",
-			Goal: "1 (up to 1.05: segments sent again count)", limit: 1.05, by: byFanout,
+			Goal: "1 (up to 1.05: segments sent again count)", limit: 1.05, by: byJoined,
 		},
 		{
 			id: "topics-32", what: "server CPU per delivery, 10,000 subscribers of 1,000 topics, 32 in flight, against a C loop of single sends",

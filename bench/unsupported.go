@@ -14,6 +14,8 @@ var errUnsupported = errors.New("measuring needs Linux: epoll, /proc and the CPU
 
 type devices struct{ tally }
 
+func processModes(int) (user, kernel time.Duration, err error) { return 0, 0, errUnsupported }
+
 type memory struct{ rss, anon, slab uint64 }
 
 func connect(context.Context, netip.AddrPort, string, int, int) (*devices, error) {

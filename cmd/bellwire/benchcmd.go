@@ -46,12 +46,12 @@ type benchFlags struct {
 	benchOutput
 }
 
-// server is the command line of the gateway; more are arguments of the default one.
-func (f *benchFlags) server(e *env, more ...string) []string {
+// server is the command line of the gateway.
+func (f *benchFlags) server(e *env) []string {
 	if f.Gateway != "" {
 		return strings.Fields(f.Gateway)
 	}
-	return append([]string{e.program, "serve", "--listen", bench.ListenPlaceholder, "--admin", bench.AdminPlaceholder}, more...)
+	return []string{e.program, "serve", "--listen", bench.ListenPlaceholder, "--admin", bench.AdminPlaceholder}
 }
 
 // command is how the measurement was asked for, without where its result goes.
@@ -100,8 +100,8 @@ func (o *benchOutput) doneAll(e *env, all []bench.Result) error {
 		if err := os.MkdirAll(o.Output, 0o755); err != nil {
 			return fmt.Errorf("cannot keep the results: %w", err)
 		}
-		for i, r := range all {
-			if err := r.WriteFile(filepath.Join(o.Output, fmt.Sprintf("compare-%02d-%s.json", i+1, r.Scenario))); err != nil {
+		for _, r := range all {
+			if err := r.WriteFile(filepath.Join(o.Output, r.Name+".json")); err != nil {
 				return fmt.Errorf("cannot keep the results: %w", err)
 			}
 		}

@@ -29,8 +29,8 @@ func TestBenchSaysWhatProducedIt(t *testing.T) {
 
 func TestBenchServers(t *testing.T) {
 	e := &env{program: "bin/bellwire"}
-	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--loops", "1"}, (&benchFlags{}).server(e, "--loops", "1"))
-	require.Equal(t, []string{"gw", "-l", "{listen}"}, (&benchFlags{Gateway: "gw -l {listen}"}).server(e, "--loops", "1"))
+	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}"}, (&benchFlags{}).server(e))
+	require.Equal(t, []string{"gw", "-l", "{listen}"}, (&benchFlags{Gateway: "gw -l {listen}"}).server(e))
 }
 
 // A target whose command is wrong would never be measured.
@@ -46,7 +46,7 @@ func TestCommandsOfTheTargetsExist(t *testing.T) {
 func TestBenchTargets(t *testing.T) {
 	e := &env{program: "bin/bellwire"}
 	ours := (&benchTarget{Pin: true}).config(e)
-	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--loops", "1"}, ours.Server)
+	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}"}, ours.Server)
 	require.Equal(t, []string{"bin/bellwire", "bench", "generate"}, ours.Generator)
 	require.Empty(t, ours.Floors, "the scenario's")
 	other := (&benchTarget{Server: "host:1", Protocol: "nats", PID: 7}).config(e)
@@ -67,7 +67,7 @@ func TestBenchGenerateDoesOrders(t *testing.T) {
 }
 
 func TestBenchOutputs(t *testing.T) {
-	r := bench.Result{Scenario: "fanout", Date: time.Unix(0, 0).UTC(), Series: []bench.Series{{Name: "gateway, x", Unit: "µs", Samples: []float64{2}}}}
+	r := bench.Result{Name: "fanout-1", Scenario: "fanout", Date: time.Unix(0, 0).UTC(), Series: []bench.Series{{Name: "gateway, x", Unit: "µs", Samples: []float64{2}}}}
 	var out bytes.Buffer
 	e := &env{stdout: &out}
 	require.NoError(t, (&benchOutput{GoBench: true}).done(e, r, nil))
@@ -77,7 +77,7 @@ func TestBenchOutputs(t *testing.T) {
 	out.Reset()
 	page := filepath.Join(dir, "page.html")
 	require.NoError(t, (&benchOutput{Output: filepath.Join(dir, "kept"), HTML: page, JSON: true}).doneAll(e, []bench.Result{r, r}))
-	require.FileExists(t, filepath.Join(dir, "kept", "compare-02-fanout.json"))
+	require.FileExists(t, filepath.Join(dir, "kept", "fanout-1.json"))
 	require.FileExists(t, page)
 	require.True(t, strings.HasPrefix(out.String(), "["))
 	out.Reset()

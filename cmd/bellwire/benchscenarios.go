@@ -21,7 +21,7 @@ type benchTarget struct {
 	Tools    string   `default:".tools" placeholder:"DIR" help:"Where the peers' programs are, besides the PATH."`
 	Floors   []string `placeholder:"MODE" help:"C loops to measure beside them: single, joined or none. Default: the scenario's."`
 	CC       string   `name:"cc" default:"cc" placeholder:"COMMAND" help:"C compiler of the floor."`
-	Pin      bool     `help:"Servers on CPU 0, load on CPU 1, and a gateway with one loop."`
+	Pin      bool     `help:"Servers on CPU 0, load on CPU 1, where it never sleeps while a delivery is due."`
 }
 
 // config is what it says of a run.
@@ -36,11 +36,7 @@ func (t *benchTarget) config(e *env) bench.Config {
 		}
 		return c
 	}
-	more := []string(nil)
-	if t.Pin {
-		more = []string{"--loops", "1"}
-	}
-	c.Server = (&benchFlags{Gateway: t.Gateway}).server(e, more...)
+	c.Server = (&benchFlags{Gateway: t.Gateway}).server(e)
 	return c
 }
 
@@ -212,7 +208,7 @@ func (*benchGenerateCmd) Run(e *env) error {
 type benchCompareCmd struct {
 	benchTarget
 	benchOutput
-	Scenarios []string `default:"fanout,topics,latency,connect,storm,slow,idle" placeholder:"NAME" help:"What to measure."`
+	Scenarios []string `default:"fanout,topics,growth,latency,connect,storm,slow,idle,soak" placeholder:"NAME" help:"What to measure."`
 	Quick     bool     `help:"Everything tiny: to know that it works, not for figures."`
 }
 
