@@ -12,6 +12,7 @@ const (
 	idleAnon = "of it heap and stacks (anonymous)"
 	idleHeap = "of it Go heap in use"
 	idleSlab = "kernel objects (slab), both ends of the connection"
+	idleCPU  = "CPU of the server with all idle"
 )
 
 var errNoProcess = errors.New("memory is asked of the server's process: say which it is (PID)")
@@ -34,7 +35,7 @@ func runIdle(ctx context.Context, b *bed) error {
 	if err != nil {
 		return err
 	}
-	for _, q := range []string{idleRSS, idleAnon, idleHeap, idleSlab, connectCost, connectRate} {
+	for _, q := range []string{idleRSS, idleAnon, idleHeap, idleSlab, idleCPU, connectCost, connectRate} {
 		err = errors.Join(err, b.state(q, func(name, over string) string {
 			if q == idleRSS && name == gatewayName && over == "" && b.Subscribers == 15_000 && b.Settle >= 30*time.Second {
 				return "idle-rss"
@@ -79,7 +80,20 @@ func (b *bed) idle(ctx context.Context, s *system) (rss float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := pause(ctx, b.Settle); err != nil {
+	if err := pause(ctx, b.Settle/2); err != nil { // until what follows the connects is done
+		return 0, err
+	}
+	cpuSettled, err := processCPU(s.pid())
+	if err != nil {
+		return 0, err
+	}
+	begin = time.Now()
+	if err := pause(ctx, b.Settle-b.Settle/2); err != nil {
+		return 0, err
+	}
+	quiet := time.Since(begin)
+	cpuQuiet, err := processCPU(s.pid())
+	if err != nil {
 		return 0, err
 	}
 	after, err := processMemory(s.pid())
@@ -99,6 +113,7 @@ func (b *bed) idle(ctx context.Context, s *system) (rss float64, err error) {
 	if heapAfter > 0 {
 		b.add(s, idleHeap, "B", (heapAfter-heapBefore)/n)
 	}
+	b.add(s, idleCPU, "ms/s", milli(cpuQuiet-cpuSettled)/quiet.Seconds())
 	b.add(s, connectCost, "µs", micro(cpuAfter-cpuBefore)/n)
 	b.add(s, connectRate, "/s", n/elapsed.Seconds())
 	return rss, nil

@@ -185,7 +185,7 @@ func (l *loop) fallBehind(s *slot) {
 		out.listed = true
 		l.behind = append(l.behind, s.sess.n)
 	}
-	l.busy.Store(true)
+	l.tickSoon()
 }
 
 func (l *loop) outbound(s *session) *outbound {
@@ -211,7 +211,7 @@ func (l *loop) retryBehind() {
 	}
 	l.behind = kept
 	if len(kept) > 0 {
-		l.busy.Store(true)
+		l.tickSoon()
 	}
 }
 

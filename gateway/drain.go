@@ -88,7 +88,7 @@ func (l *loop) catchUp(sl *slice) {
 		l.wake()
 	}
 	if len(l.replays) > 0 {
-		l.busy.Store(true)
+		l.tickSoon()
 	}
 	l.reap()
 }

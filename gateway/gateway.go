@@ -36,6 +36,7 @@ type Gateway struct {
 	loops  []*loop
 	engine *engine
 	ready  chan struct{} // closed when every loop can be woken
+	hurry  chan struct{} // holds one: some loop wants a tick, or the engine ends
 	done   chan struct{} // closed when Serve has returned
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -97,7 +98,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g := &Gateway{
 		cfg: cfg, log: cfg.Logger, addr: addr, cap: room, life: wire.Life(rand.Uint64() << 24),
-		ready: make(chan struct{}), done: make(chan struct{}),
+		ready: make(chan struct{}), hurry: make(chan struct{}, 1), done: make(chan struct{}),
 		identities: newIdentities(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
 		started: time.Now(), full: rate.Sometimes{Interval: time.Minute},

@@ -29,7 +29,7 @@ type loop struct {
 	counters counters
 	event    atomic.Pointer[gnet.EventLoop] // nil until the loop was adopted
 	far      atomic.Int32                   // far end of the socket pair, 0: none yet; a byte sent to it has drain called
-	busy     atomic.Bool                    // somebody waits for the next tick
+	busy     atomic.Bool                    // somebody waits for a tick soon
 	ticking  atomic.Bool                    // a tick is under way
 
 	// Owned by the loop.
@@ -91,7 +91,17 @@ func (l *loop) wake() {
 			return
 		}
 	}
-	l.busy.Store(true) // the next tick does it
+	l.tickSoon() // the tick does it
+}
+
+// tickSoon asks for a tick within tickEvery, from any goroutine.
+func (l *loop) tickSoon() {
+	if !l.busy.Swap(true) {
+		select {
+		case l.g.hurry <- struct{}{}:
+		default:
+		}
+	}
 }
 
 var wakeByte = []byte{0}
@@ -152,7 +162,7 @@ func (l *loop) lost(s *session) {
 	l.counters.closed.Add(1)
 }
 
-// tick is called about every tickEvery while something waits, else every second.
+// tick is called about tickEvery after it was asked for, and every second.
 func (l *loop) tick() {
 	now := l.g.now.Load()
 	l.busy.Store(false)

@@ -83,7 +83,7 @@ func (l *loop) readFrom(s *session, t *fanout.Topic, from uint64) uint64 {
 	if !s.out.replayed {
 		s.out.replayed = true
 		l.replays = append(l.replays, s.n)
-		l.busy.Store(true)
+		l.tickSoon()
 	}
 	return from
 }
