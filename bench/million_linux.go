@@ -52,6 +52,7 @@ func Million(ctx context.Context, cfg MillionConfig, w io.Writer) (Result, error
 		}
 		return r, err
 	}
+	bar.say("measured; the system ends %d connections", 2*cfg.Devices)
 	return r, cfg.conclude(&r)
 }
 
@@ -160,19 +161,10 @@ func command(args []string) *exec.Cmd {
 	return cmd
 }
 
-// ramp starts the generators and waits until all devices are subscribed. Now and
-// then it notes how many there are.
+// ramp starts the generators, a few at a time, and waits until all devices are
+// subscribed. Now and then it notes how many there are.
 func (m *million) ramp(ctx context.Context, bar *progress) error {
 	start := time.Now()
-	for i, s := range m.shares {
-		l, err := startLoader(append(slices.Clone(m.Load), MillionLoadConfig{
-			Connect: m.gateways[i].device, Devices: s.devices, First: s.first, Sources: s.sources, Payload: m.Payload, Topic: m.Topic,
-		}.Flags()...))
-		if err != nil {
-			return err
-		}
-		m.loads = append(m.loads, l)
-	}
 	last, reached := time.Time{}, 0
 	note := func() {
 		m.result.add(clockName+", "+millionRamp, "s", time.Since(start).Seconds())
@@ -181,6 +173,9 @@ func (m *million) ramp(ctx context.Context, bar *progress) error {
 	}
 	note()
 	for reached < m.Devices {
+		if err := m.startLoads(); err != nil {
+			return err
+		}
 		if err := m.hear(ctx); err != nil {
 			return err
 		}
@@ -197,6 +192,30 @@ func (m *million) ramp(ctx context.Context, bar *progress) error {
 	}
 	note()
 	m.result.add(millionPace, "/s", float64(m.Devices+len(m.shares))/time.Since(start).Seconds())
+	return nil
+}
+
+// startLoads starts generators until as many connect devices as keep all CPUs
+// busy. More would leave each so little of them that handshakes run out of time.
+func (m *million) startLoads() error {
+	atOnce := 2 * runtime.NumCPU()
+	connecting := 0
+	for i, l := range m.loads {
+		if l.subscribed < m.shares[i].devices {
+			connecting++
+		}
+	}
+	for ; connecting < atOnce && len(m.loads) < len(m.shares); connecting++ {
+		i := len(m.loads)
+		s := m.shares[i]
+		l, err := startLoader(append(slices.Clone(m.Load), MillionLoadConfig{
+			Connect: m.gateways[i].device, Devices: s.devices, First: s.first, Sources: s.sources, Payload: m.Payload, Topic: m.Topic,
+		}.Flags()...))
+		if err != nil {
+			return err
+		}
+		m.loads = append(m.loads, l)
+	}
 	return nil
 }
 
@@ -330,13 +349,16 @@ func (m *million) note(all arrivals, late, cpu time.Duration) {
 
 func milliseconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e6) / 1e3 }
 
-// stop ends all processes at once: there is nothing in them to keep.
+// stop kills all at once: the system takes its time to end so many connections.
 func (m *million) stop() {
-	for _, l := range m.loads {
-		l.kill()
-	}
 	for _, p := range m.gateways {
 		p.cmd.Process.Kill() //nolint:errcheck // it may be gone already
+	}
+	for _, l := range m.loads {
+		l.cmd.Process.Kill() //nolint:errcheck // it may be gone already
+	}
+	for _, l := range m.loads {
+		l.kill()
 	}
 	for _, p := range m.gateways {
 		<-p.ended

@@ -262,7 +262,8 @@ func (c *crowd) send(i int, b []byte) error {
 
 // turn waits for events once, at most for a time, and handles them.
 func (c *crowd) turn(ctx context.Context, atMost time.Duration) error {
-	n, err := unix.EpollWait(c.epoll, c.events, int(atMost.Milliseconds()))
+	// The time may be over by now, and a negative one would mean for ever.
+	n, err := unix.EpollWait(c.epoll, c.events, int(max(0, atMost).Milliseconds()))
 	if errors.Is(err, unix.EINTR) {
 		return ctx.Err()
 	}

@@ -315,3 +315,18 @@ func TestLoaderIsKilledWhateverItSays(t *testing.T) {
 	_, open := <-l.lines
 	require.False(t, open)
 }
+
+// A turn may be asked for so late that its time is over: a wait for a negative
+// time would never end.
+func TestATurnWhoseTimeIsOverReturns(t *testing.T) {
+	commands, harness, err := os.Pipe()
+	require.NoError(t, err)
+	defer commands.Close()
+	defer harness.Close()
+	c, err := newCrowd(MillionLoadConfig{
+		Connect: netip.MustParseAddrPort("127.0.0.1:1"), Devices: 1, Sources: 1, Payload: sequenceLen, Topic: "broadcast/a",
+	}, commands, io.Discard)
+	require.NoError(t, err)
+	defer c.close()
+	require.NoError(t, c.turn(t.Context(), -time.Minute))
+}
