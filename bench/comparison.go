@@ -32,7 +32,7 @@ func WriteComparison(w io.Writer, results []Result) error {
 	if err := writeAnswers(w, results); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair. %s\n", legend)
+	fmt.Fprintf(w, "\nMedians; in brackets the median of the ratios to C single, pair by pair. %s\n", legendOf(results))
 	said := map[string]bool{}
 	for _, r := range results {
 		for _, text := range notes(r) {
@@ -63,10 +63,25 @@ func writeAnswers(w io.Writer, results []Result) error {
 	return t.Flush()
 }
 
-// legend tells what every table here shows.
-const legend = "CPU is the server's own accounting.\n" +
-	"C single is a C program that does nothing but the sends, C joined the same with the messages of one read in one send.\n" +
-	"Every delivery was counted and its content and order checked: a run that lost one has no figures."
+// legendOf tells how the tables of results are read.
+func legendOf(results []Result) string {
+	columns := columnsOf(results)
+	measured := slices.ContainsFunc(results, func(r Result) bool {
+		return slices.ContainsFunc(r.Series, func(s Series) bool { return strings.Contains(s.Name, "CPU") })
+	})
+	var lines []string
+	if measured {
+		lines = append(lines, "CPU is the server's own accounting.")
+	} else if slices.Contains(columns, serverName) {
+		lines = append(lines, "What the server spent is not known: --pid says which process it is, if it runs on this machine.\n"+
+			"Deliveries and latencies are those of server, network and load together. Without --server the same command measures a gateway of this machine and shows how fast the load can be.")
+	}
+	if slices.Contains(columns, "single") || slices.Contains(columns, "joined") {
+		lines = append(lines, "C single is a C program that does nothing but the sends, C joined the same with the messages of one read in one send.")
+	}
+	lines = append(lines, "Every delivery was counted and its content and order checked: a run that lost one has no figures.")
+	return strings.Join(lines, "\n")
+}
 
 // notes are what a result says of the servers beside the one under test: their
 // versions, and why they are missing.

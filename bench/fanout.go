@@ -85,6 +85,7 @@ func (b *bed) takeTurns(ctx context.Context, after func(costs map[string]map[int
 				p := spent[s]
 				b.add(s, inFlight(window, rateQuantity), "/s", p.deliveries/p.elapsed.Seconds())
 				if s.pid() == 0 {
+					said = append(said, fmt.Sprintf("%s %s deliveries/s", s.label, number(p.deliveries/p.elapsed.Seconds())))
 					continue
 				}
 				b.add(s, inFlight(window, costQuantity), "µs", p.cost())

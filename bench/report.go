@@ -213,7 +213,7 @@ func writeBeside(b *bytes.Buffer, runs []run) {
 		return
 	}
 	columns := columnsOf(results)
-	b.WriteString("## Beside other servers\n\nMedians; in brackets the median of the ratios to C single, pair by pair. " + legend + "\n\n|")
+	b.WriteString("## Beside other servers\n\nMedians; in brackets the median of the ratios to C single, pair by pair. " + legendOf(results) + "\n\n|")
 	for _, c := range append([]string{""}, columns...) {
 		fmt.Fprintf(b, " %s |", strings.TrimSpace(titleOf(c)))
 	}

@@ -165,7 +165,11 @@ func (r Result) WriteTable(w io.Writer) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nA ratio (×) is taken of samples moments apart, pair by pair. %s\n", legend)
+	fmt.Fprintln(w)
+	if slices.ContainsFunc(r.Figures, func(f Figure) bool { return f.Over != "" }) {
+		fmt.Fprint(w, "A ratio (×) is taken of samples moments apart, pair by pair. ")
+	}
+	fmt.Fprintln(w, legendOf([]Result{r}))
 	for _, note := range notes(r) {
 		fmt.Fprintln(w, note)
 	}
