@@ -94,7 +94,7 @@ bench-smoke: cc build ## Run every benchmark and every scenario once, tiny, to k
 	bin/bellwire bench compare --quick --scenarios fanout,topics,growth,latency,connect,storm,slow,idle,soak
 
 .PHONY: compare
-compare: cc build peers ## Measure the gateway, other servers and two C loops, all in one run, about 10 minutes (COMPAREFLAGS=…)
+compare: cc build peers ## Measure the gateway, other servers and two C loops, all in one run, about half an hour (COMPAREFLAGS=…)
 	bin/bellwire bench compare --pin --peers nats,mosquitto,redis,mochi $(COMPAREFLAGS)
 
 # A server of the PATH is used as it is. What cannot be installed is left out of the table, which says so.
