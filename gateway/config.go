@@ -21,7 +21,9 @@ type Config struct {
 	// and port.
 	Name string
 	// Listen is the device address. Default "127.0.0.1:7311"; port 0 finds a
-	// free one. Anything but loopback needs Insecure, since this is plain TCP.
+	// free one. ":7311" and "[::]:7311" are every address of IPv4 and IPv6,
+	// "0.0.0.0:7311" every one of IPv4. Anything but loopback needs Insecure,
+	// since this is plain TCP.
 	Listen string
 	// Admin is the address of the admin API; empty: none, use Handler.
 	Admin string

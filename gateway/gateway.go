@@ -126,7 +126,8 @@ func rateOf(perSecond int) (rate.Limit, int) {
 // Ready is closed when the gateway takes devices.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
-// Addr is the device address that is bound; nil before Serve.
+// Addr is the device address that is bound; nil before Serve. [::] is every
+// address of IPv4 and IPv6, 0.0.0.0 every one of IPv4.
 func (g *Gateway) Addr() net.Addr {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -182,7 +183,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
 	defer stop()
-	err = gnet.Run(g.engine, "tcp://"+bound.String(), g.options()...)
+	err = gnet.Run(g.engine, engineAddress(bound), g.options()...)
 	switch {
 	case g.closing():
 		return nil
@@ -203,24 +204,6 @@ func (g *Gateway) begin() error {
 	}
 	g.serving = true
 	return nil
-}
-
-// probe binds the device address once without SO_REUSEPORT, so that a port in
-// use is an error: with it, a second gateway would silently take half of the
-// devices. It also finds the port that 0 stands for.
-func (g *Gateway) probe() (netip.AddrPort, error) {
-	if g.cfg.without.bindProbe && g.addr.Port() != 0 {
-		return g.addr, nil
-	}
-	l, err := net.Listen("tcp", g.addr.String())
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
-	}
-	a := l.Addr().(*net.TCPAddr).AddrPort()
-	if err := l.Close(); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
 }
 
 func (g *Gateway) listenAdmin() (net.Listener, error) {
