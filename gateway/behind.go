@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
@@ -138,7 +140,7 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 	}
 	most := lim.PendingBytes
 	if l.g.cfg.without.slowPolicy {
-		most = 1 << 40
+		most = math.MaxInt
 	}
 	dropped := d.s.out.pushMessage(it, most)
 	l.counters.messages.Add(1)
