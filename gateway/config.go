@@ -63,6 +63,7 @@ type Config struct {
 type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
+	wholeFrames                                                     bool // only these keep a session
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing
