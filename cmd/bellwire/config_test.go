@@ -227,6 +227,8 @@ func TestSettingsAreHeldAgainstEachOther(t *testing.T) {
 		{"--limits-replay-total=1KiB", "limits.replay.total", "at least limits.replay.bytes, 256KiB"},
 		{"--drain-spread=-1s", "drain.spread", "too short"},
 		{"--drain-within=-1s", "drain.within", "too short"},
+		{"--drain-spread=25h", "drain.spread", "at most 24h"},
+		{"--drain-within=25h", "drain.within", "at most 24h"},
 	} {
 		_, err := shown(t, nil, test.flag)
 		var settings *settingsError

@@ -19,9 +19,9 @@ func gatewayConfig(s Settings, log *slog.Logger) gateway.Config {
 		Loops:     s.Loops,
 		Broadcast: s.Broadcast,
 		Limits:    gatewayLimits(s.Limits),
-		// A gateway takes zero for its default; here it means at once. The gateway counts its DrainWithin from the start.
+		// A gateway takes zero for its default; here it means at once.
 		DrainSpread: cmp.Or(s.Drain.Spread, time.Nanosecond),
-		DrainWithin: cmp.Or(s.Drain.Spread+s.Drain.Within, time.Nanosecond),
+		DrainWithin: cmp.Or(s.Drain.Within, time.Nanosecond),
 		Logger:      log,
 	}
 	if s.Admin == adminOff {

@@ -52,7 +52,7 @@ func TestGatewayConfig(t *testing.T) {
 	require.NoError(t, err)
 	cfg = gatewayConfig(got.Settings, log)
 	require.Equal(t, 3*time.Second, cfg.DrainSpread)
-	require.Equal(t, 5*time.Second, cfg.DrainWithin, "the gateway counts from the start of the drain")
+	require.Equal(t, 2*time.Second, cfg.DrainWithin, "both count it from the end of the spread")
 	require.Equal(t, "n", cfg.Name)
 	require.Equal(t, 3, cfg.Loops)
 	require.True(t, cfg.Pprof && cfg.Insecure)
