@@ -74,7 +74,10 @@ type adoption struct {
 	l  *loop
 }
 
-// New checks the configuration and makes a gateway. It opens nothing.
+// New checks the configuration and makes a gateway. It opens nothing. Its errors
+// are a field of cfg that is wrong, named as in "config: limits.frame: …" and
+// with what is wanted; a descriptor limit that leaves no room for devices; and
+// any system but Linux.
 func New(cfg Config) (*Gateway, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -155,7 +158,10 @@ func (g *Gateway) Name() string {
 }
 
 // Serve binds the addresses and serves until Close, Shutdown or the end of ctx;
-// then it returns nil. It can be called once.
+// then it returns nil. It can be called once: again, or after Close (ErrClosed),
+// is an error. Other errors are an address that cannot be bound, which is
+// syscall.EADDRINUSE to errors.Is if something listens there, and an engine
+// that stopped by itself.
 func (g *Gateway) Serve(ctx context.Context) error {
 	if err := g.begin(); err != nil {
 		return err
@@ -261,7 +267,10 @@ func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 	return l
 }
 
-// Reload puts new limits into force; those that are fixed keep their value.
+// Reload puts new limits into force at once; zero fields take their defaults and
+// those that are fixed keep their value. Sessions that are open keep their
+// keepalive, AuthenticateWithin and UserTimeout. Its error names the limit that
+// is wrong; then all stay as they were.
 func (g *Gateway) Reload(lim Limits) error {
 	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
 	old := g.limits.Load()
