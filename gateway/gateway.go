@@ -55,6 +55,7 @@ type Gateway struct {
 	topics     atomic.Int64
 	naming     sync.Mutex     // held while a new topic is counted and made
 	full       rate.Sometimes // says in the log that no ids are left
+	lowered    atomic.Int64   // limits.connections that the log was told is too many
 	proving    atomic.Int64
 	external   atomic.Uint64
 	draining   atomic.Bool
@@ -92,11 +93,8 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	lim := cfg.Limits
-	room, err := connectionCap(0, limit)
+	room, err := connectionCap(limit)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	if lim.Connections, err = connectionCap(lim.Connections, limit); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	g := &Gateway{
@@ -108,6 +106,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)
+	lim.Connections = g.withinCap(lim.Connections)
 	g.limits.Store(&lim)
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.engine = &engine{g: g}
@@ -274,13 +273,11 @@ func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 func (g *Gateway) Reload(lim Limits) error {
 	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
 	old := g.limits.Load()
-	if lim.Connections == 0 || lim.Connections > g.cap {
-		lim.Connections = g.cap
-	}
 	lim = lim.fixedFrom(*old)
 	if err := lim.validate(); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
+	lim.Connections = g.withinCap(lim.Connections)
 	for _, t := range g.tenants.all() {
 		t.names.SetLimit(rate.Limit(lim.TopicRate))
 		t.names.SetBurst(lim.TopicRate)
