@@ -48,6 +48,9 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	between("limits.topics", l.Topics, 1, many)
 	between("limits.topics_per_tenant", l.TopicsPerTenant, 1, l.Topics)
 	between("limits.topic_rate", l.TopicRate, 1, many)
+	between("limits.pending_messages", l.PendingMessages, 1, many/4)
+	between("limits.authenticating", l.Authenticating, 1, many)
+	between("limits.replays", l.Replays, 1, many)
 	between("limits.replay.messages", l.Replay.Messages, 1, many)
 	if l.Frame < 1<<10 || l.Frame > 1<<20 || l.Frame&(l.Frame-1) != 0 {
 		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)

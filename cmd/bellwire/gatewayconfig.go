@@ -42,11 +42,13 @@ func gatewayLimits(l LimitSettings) gateway.Limits {
 		TopicsPerTenant:    l.TopicsPerTenant,
 		TopicRate:          l.TopicRate,
 		PendingBytes:       int(l.PendingBytes),
+		PendingMessages:    l.PendingMessages,
 		PendingAge:         l.PendingAge,
 		StuckAfter:         l.StuckAfter,
 		PublishCredit:      int(l.PublishCredit),
 		CreditPool:         int(l.PublishPool),
 		AuthenticateWithin: l.AuthenticateWithin,
+		Authenticating:     l.Authenticating,
 		ConnectRate:        gatewayRate(l.ConnectRate),
 		PublishRate:        gatewayRate(l.PublishRate),
 		KeepaliveMin:       l.Keepalive.Min,
@@ -58,6 +60,7 @@ func gatewayLimits(l LimitSettings) gateway.Limits {
 		RingBytes:          int(l.Replay.Bytes),
 		RingAge:            l.Replay.Age,
 		RingTotal:          int(l.Replay.Total),
+		Replays:            l.Replays,
 	}
 }
 
