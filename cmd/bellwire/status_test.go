@@ -69,11 +69,13 @@ func TestStatusSaysWhatIsMissing(t *testing.T) {
 		want          string
 	}{
 		{
-			[]string{"sessions"}, `{"sessions":[{},{}],` + cut, "/v1/sessions",
+			[]string{"sessions"},
+			`{"sessions":[{},{}],` + cut, "/v1/sessions",
 			"bellwire: 2 of 1,100 sessions are shown: narrow them down with --topic or --tenant, or ask for more with --limit, at most 10,000\n",
 		},
 		{
-			[]string{"topics", "--json", "--limit=1"}, `{"topics":[{}],` + cut, "/v1/topics?limit=1",
+			[]string{"topics", "--json", "--limit=1"},
+			`{"topics":[{}],` + cut, "/v1/topics?limit=1",
 			"bellwire: 1 of 1,100 topics are shown: narrow them down with --tenant, or ask for more with --limit, at most 10,000\n",
 		},
 		{[]string{"topics"}, `{"topics":[{}],"total":1,"truncated":false}`, "/v1/topics", ""},
