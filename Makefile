@@ -124,7 +124,7 @@ lint: $(GOLANGCI) ## Module file, format, lint rules, and the builds for other s
 	$(GO) mod tidy -diff
 	$(GOLANGCI) run ./...
 	for os in darwin windows; do GOOS=$$os CGO_ENABLED=0 $(GO) vet ./client ./wire ./fanout ./cmd/...; done
-	GOARCH=386 CGO_ENABLED=0 $(GO) vet ./wire ./fanout
+	for arch in arm 386; do GOOS=linux GOARCH=$$arch GOARM=7 CGO_ENABLED=0 $(GO) vet ./...; done
 
 .PHONY: fmt
 fmt: $(GOLANGCI) ## Format all Go files as lint wants them

@@ -83,7 +83,7 @@ func TestEveryProtocolInAnyChunking(t *testing.T) {
 				r, tally := receiver{publisher: true}, tallyOf(rec.protocol)
 				require.NoError(t, feedPieces(&r, &tally, rec.publisher, n))
 				require.True(t, r.up)
-				require.EqualValues(t, unlimited, tally.credit)
+				require.Equal(t, uint64(unlimited), tally.credit)
 				require.Zero(t, tally.delivered)
 			}
 		})

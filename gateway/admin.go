@@ -1,18 +1,15 @@
 package gateway
 
 import (
-	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -40,31 +37,6 @@ type Status struct {
 	CreditUsed    int64     `json:"publish_credit_used_bytes"`
 	RingBytes     int64     `json:"ring_bytes"`
 }
-
-// SessionInfo is one row of GET /v1/sessions.
-type SessionInfo struct {
-	Tenant        string   `json:"tenant"`
-	Device        string   `json:"device"`
-	Remote        string   `json:"remote"`
-	Loop          int      `json:"loop"`
-	Subscriptions []string `json:"subscriptions"`
-	Behind        bool     `json:"behind"`
-	PendingBytes  int      `json:"pending_bytes"`
-}
-
-// TopicInfo is one row of GET /v1/topics.
-type TopicInfo struct {
-	Tenant      string `json:"tenant"`
-	Topic       string `json:"topic"`
-	ID          uint32 `json:"id"`
-	Life        string `json:"life"`
-	Next        uint64 `json:"next"`
-	Kept        uint64 `json:"kept"`
-	Subscribers int    `json:"subscribers"`
-}
-
-// mostRows is the length of an admin list.
-const mostRows = 1000
 
 // Handler is the admin API. It has no authentication: serve it on loopback, or
 // behind something that has.
@@ -110,112 +82,6 @@ func (g *Gateway) Status() Status {
 		s.Listen = a.String()
 	}
 	return s
-}
-
-func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
-	topic := r.FormValue("topic")
-	if topic != "" {
-		if err := wire.CheckTopic([]byte(topic)); err != nil {
-			fail(w, http.StatusBadRequest, "topic: "+err.Error())
-			return
-		}
-	}
-	tenant := r.FormValue("tenant")
-	rows := []SessionInfo{}
-	ok := g.onLoops(r, func(l *loop) {
-		l.slots.each(func(s *session) {
-			if s.tenant == nil || len(rows) >= mostRows || tenant != "" && s.tenant.name != tenant {
-				return
-			}
-			if topic == "" || s.wants(topic) {
-				rows = append(rows, l.info(s))
-			}
-		})
-	})
-	if !ok {
-		fail(w, http.StatusServiceUnavailable, "the gateway is not running")
-		return
-	}
-	slices.SortFunc(rows, func(a, b SessionInfo) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Device, b.Device))
-	})
-	answer(w, rows)
-}
-
-// wants reports whether a session is subscribed to a topic (BC-6).
-func (s *session) wants(topic string) bool {
-	for i := range s.subs {
-		if s.subs[i].flags&subMute == 0 && wire.Match(s.subs[i].filter(), topic) {
-			return true
-		}
-	}
-	return false
-}
-
-func (sub *subscription) filter() string {
-	if sub.group != nil {
-		return sub.group.Filter()
-	}
-	return sub.topic.Name()
-}
-
-func (l *loop) info(s *session) SessionInfo {
-	row := SessionInfo{
-		Tenant: s.tenant.name, Device: s.device, Remote: addrOf(s.conn.RemoteAddr()).String(), Loop: l.n,
-		Subscriptions: make([]string, 0, len(s.subs)), Behind: l.slots.at(s.n).flags&flagBehind != 0,
-	}
-	for i := range s.subs {
-		row.Subscriptions = append(row.Subscriptions, s.subs[i].filter())
-	}
-	if s.out != nil {
-		row.PendingBytes = s.out.bytes
-	}
-	return row
-}
-
-func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
-	tenant := r.FormValue("tenant")
-	rows, topics := []TopicInfo{}, []*fanout.Topic{}
-	now := g.now.Load()
-	for _, t := range g.tenants.all() {
-		if tenant != "" && t.name != tenant {
-			continue
-		}
-		t.index.Each(func(topic *fanout.Topic) bool {
-			stream := topic.Stream()
-			oldest, next := stream.Kept(now)
-			rows = append(rows, TopicInfo{
-				Tenant: t.name, Topic: topic.Name(), ID: topic.ID(), Life: wire.Life(stream.Life()).String(),
-				Next: next, Kept: next - oldest,
-			})
-			topics = append(topics, topic)
-			return len(rows) < mostRows
-		})
-	}
-	if !g.onLoops(r, func(l *loop) {
-		for i, t := range topics {
-			rows[i].Subscribers += countSubscribers(l, t)
-		}
-	}) {
-		fail(w, http.StatusServiceUnavailable, "the gateway is not running")
-		return
-	}
-	slices.SortFunc(rows, func(a, b TopicInfo) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Topic, b.Topic))
-	})
-	answer(w, rows)
-}
-
-// countSubscribers counts the sessions that a message would be walked to; one
-// that matches twice counts twice.
-func countSubscribers(l *loop, t *fanout.Topic) (n int) {
-	for walk := t.Walk(l.n); ; {
-		subs, _ := walk.Next(1 << 30)
-		if len(subs) == 0 {
-			return n
-		}
-		n += len(subs)
-	}
 }
 
 func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request) {

@@ -37,13 +37,13 @@ func askJSON[T any](t *testing.T, g *gateway.Gateway, path string) (v T) {
 
 func sessions(t *testing.T, g *gateway.Gateway, topic string) []gateway.SessionInfo {
 	t.Helper()
-	return askJSON[[]gateway.SessionInfo](t, g, "/v1/sessions?topic="+topic)
+	return askJSON[gateway.SessionList](t, g, "/v1/sessions?topic="+topic).Sessions
 }
 
 func topics(t *testing.T, g *gateway.Gateway) map[string]gateway.TopicInfo {
 	t.Helper()
 	out := map[string]gateway.TopicInfo{}
-	for _, row := range askJSON[[]gateway.TopicInfo](t, g, "/v1/topics") {
+	for _, row := range askJSON[gateway.TopicList](t, g, "/v1/topics").Topics {
 		out[row.Topic] = row
 	}
 	return out
@@ -74,7 +74,7 @@ func TestListing(t *testing.T) {
 	require.Equal(t, []string{"default/both", "default/wild"}, names(t, g, "broadcast/a"))
 	require.Equal(t, []string{"default/wild"}, names(t, g, "broadcast/b"))
 	require.Equal(t, 2, topics(t, g)["broadcast/a"].Subscribers)
-	require.Len(t, askJSON[[]gateway.SessionInfo](t, g, "/v1/sessions"), 4)
+	require.Len(t, askJSON[gateway.SessionList](t, g, "/v1/sessions").Sessions, 4)
 
 	wild.Send(wire.Unsubscribe{Sub: 1}.Append(nil))
 	wild.Expect(wire.TypeUnsubscribed)

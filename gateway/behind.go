@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"math"
+
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
@@ -138,9 +140,9 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 	}
 	most := lim.PendingBytes
 	if l.g.cfg.without.slowPolicy {
-		most = 1 << 40
+		most = math.MaxInt
 	}
-	dropped := d.s.out.pushMessage(it, most)
+	dropped := d.s.out.pushMessage(it, most, lim.PendingMessages)
 	l.counters.messages.Add(1)
 	l.counters.droppedSlow(dropped)
 	return l.bound(d.s)
@@ -149,10 +151,11 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 // bound keeps what waits for a session within bounds that its policies cannot
 // keep; false if that ended the session.
 func (l *loop) bound(s *session) bool {
-	if len(s.out.items) <= mostItems {
+	most := l.g.limits.Load().pendingItems()
+	if len(s.out.items) <= most {
 		return true
 	}
-	if s.out.squeeze(); len(s.out.items) <= mostItems/2 {
+	if s.out.squeeze(); len(s.out.items) <= most/2 {
 		return true
 	}
 	l.giveUp(s)

@@ -21,7 +21,9 @@ type Config struct {
 	// and port.
 	Name string
 	// Listen is the device address. Default "127.0.0.1:7311"; port 0 finds a
-	// free one. Anything but loopback needs Insecure, since this is plain TCP.
+	// free one. ":7311" and "[::]:7311" are every address of IPv4 and IPv6,
+	// "0.0.0.0:7311" every one of IPv4. Anything but loopback needs Insecure,
+	// since this is plain TCP.
 	Listen string
 	// Admin is the address of the admin API; empty: none, use Handler.
 	Admin string
@@ -36,9 +38,13 @@ type Config struct {
 	Broadcast []string
 	// Limits bound what devices can make the gateway hold.
 	Limits Limits
-	// DrainSpread is the time over which Shutdown asks devices to leave. Default
-	// 20 s. DrainWithin is when it closes those that stay. Default 30 s.
-	DrainSpread, DrainWithin time.Duration
+	// DrainSpread is the time over which Shutdown has devices leave. Default
+	// 10 s: their reconnects reach other gateways as a stream, not as a blow.
+	DrainSpread time.Duration
+	// DrainWithin is the time after DrainSpread until those that stayed are
+	// closed. Default 5 s: enough to acknowledge what is under way. For both,
+	// less than a millisecond is at once.
+	DrainWithin time.Duration
 
 	// Authenticate proves devices. Default: they name themselves, tenant
 	// "default".
@@ -61,6 +67,7 @@ type Config struct {
 type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
+	wholeFrames                                                     bool // only these keep a session
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing
@@ -71,6 +78,10 @@ type guards struct {
 	tell         bool        // a group is told a topic before its first message
 	takeOnce     bool        // a message comes once, however many subscriptions match
 }
+
+// mostDrain is the longest part of a drain: GOAWAY tells both parts together in
+// 32 bits of milliseconds.
+const mostDrain = 24 * time.Hour
 
 // DefaultTenant is the tenant of devices that name themselves.
 const DefaultTenant = "default"
@@ -112,13 +123,18 @@ func (c Config) complete() (Config, error) {
 		return c, fmt.Errorf("config: %w", err)
 	}
 	if c.DrainSpread == 0 {
-		c.DrainSpread = 20 * time.Second
+		c.DrainSpread = 10 * time.Second
 	}
 	if c.DrainWithin == 0 {
-		c.DrainWithin = 30 * time.Second
+		c.DrainWithin = 5 * time.Second
 	}
-	if c.DrainSpread < 0 || c.DrainWithin < c.DrainSpread {
-		return c, fmt.Errorf("config: drain_within: %s: want at least drain_spread, %s", c.DrainWithin, c.DrainSpread)
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"drain_spread", c.DrainSpread}, {"drain_within", c.DrainWithin}} {
+		if f.value < 0 || f.value > mostDrain {
+			return c, fmt.Errorf("config: %s: %s: want 0 to %s", f.name, f.value, mostDrain)
+		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

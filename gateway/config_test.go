@@ -10,25 +10,27 @@ import (
 // Errors of a configuration name the field.
 func TestConfigErrorsNameTheField(t *testing.T) {
 	for want, cfg := range map[string]Config{
-		"config: listen:":                     {Listen: "nowhere"},
-		"0.0.0.0:0 is not loopback":           {Listen: "0.0.0.0:0"},
-		"config: admin:":                      {Admin: "x:y:z"},
-		"config: loops: 65":                   {Loops: 65},
-		"config: loops: -1":                   {Loops: -1},
-		"config: broadcast[1]:":               {Broadcast: []string{"a/#", "a/#/b"}},
-		"drain_within: 1s":                    {DrainWithin: time.Second, DrainSpread: 2 * time.Second},
-		"limits.frame: 1000: want at least":   {Limits: Limits{Frame: 1000}},
-		"limits.frame: 3000":                  {Limits: Limits{Frame: 3000}},
-		"limits.frame: 2097152":               {Limits: Limits{Frame: 2 * mib}},
-		"limits.connections: -1":              {Limits: Limits{Connections: -1}},
-		"limits.subscriptions: -1":            {Limits: Limits{Subscriptions: -1}},
-		"limits.topics_per_tenant: 100000":    {Limits: Limits{Topics: 10}},
-		"limits.keepalive: 2h0m0s":            {Limits: Limits{Keepalive: 2 * time.Hour}},
-		"limits.keepalive_max: 24h0m0s":       {Limits: Limits{KeepaliveMax: 24 * time.Hour}},
-		"limits.stuck_after: 1ms":             {Limits: Limits{StuckAfter: time.Millisecond}},
-		"limits.connect_rate: -2":             {Limits: Limits{ConnectRate: -2}},
-		"limits.pending_bytes: 10":            {Limits: Limits{PendingBytes: 10}},
-		"limits.ring_age: 1ns: want at least": {Limits: Limits{RingAge: 1}},
+		"config: listen:":                      {Listen: "nowhere"},
+		"0.0.0.0:0 is not loopback":            {Listen: "0.0.0.0:0"},
+		"config: admin:":                       {Admin: "x:y:z"},
+		"config: loops: 65":                    {Loops: 65},
+		"config: loops: -1":                    {Loops: -1},
+		"config: broadcast[1]:":                {Broadcast: []string{"a/#", "a/#/b"}},
+		"drain_within: -1s: want 0 to 24h0m0s": {DrainWithin: -time.Second},
+		"drain_spread: 25h0m0s":                {DrainSpread: 25 * time.Hour},
+		"limits.frame: 1000: want at least":    {Limits: Limits{Frame: 1000}},
+		"limits.frame: 3000":                   {Limits: Limits{Frame: 3000}},
+		"limits.frame: 2097152":                {Limits: Limits{Frame: 2 * mib}},
+		"limits.connections: -1":               {Limits: Limits{Connections: -1}},
+		"limits.subscriptions: -1":             {Limits: Limits{Subscriptions: -1}},
+		"limits.topics_per_tenant: 100000":     {Limits: Limits{Topics: 10}},
+		"limits.keepalive: 2h0m0s":             {Limits: Limits{Keepalive: 2 * time.Hour}},
+		"limits.keepalive_max: 24h0m0s":        {Limits: Limits{KeepaliveMax: 24 * time.Hour}},
+		"limits.stuck_after: 1ms":              {Limits: Limits{StuckAfter: time.Millisecond}},
+		"limits.connect_rate: -2":              {Limits: Limits{ConnectRate: -2}},
+		"limits.pending_messages: -1":          {Limits: Limits{PendingMessages: -1}},
+		"limits.pending_bytes: 10":             {Limits: Limits{PendingBytes: 10}},
+		"limits.ring_age: 1ns: want at least":  {Limits: Limits{RingAge: 1}},
 	} {
 		t.Run(want, func(t *testing.T) {
 			_, err := New(cfg)
@@ -44,6 +46,8 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, -1, lim.ConnectRate, "loopback has no rates")
 	require.Equal(t, 128*kib, lim.PublishCredit, "twice the largest frame")
 	require.Equal(t, []string{"broadcast/#"}, g.cfg.Broadcast)
+	require.Equal(t, 10*time.Second, g.cfg.DrainSpread)
+	require.Equal(t, 5*time.Second, g.cfg.DrainWithin, "after the spread")
 
 	g, err = New(Config{Listen: "0.0.0.0:0", Insecure: true})
 	require.NoError(t, err)
@@ -72,18 +76,16 @@ func TestReload(t *testing.T) {
 }
 
 func TestConnectionCap(t *testing.T) {
-	for _, c := range []struct{ wanted, descriptors, want int }{
-		{0, 1024, 1024 - 64 - 51},
-		{100, 1024, 100},
-		{5000, 1024, 1024 - 64 - 51},
-		{0, 1_000_000, 1_000_000 - 1024},
-		{0, 68, 1},
+	for _, c := range []struct{ descriptors, want int }{
+		{1024, 1024 - 64 - 51},
+		{1_000_000, 1_000_000 - 1024},
+		{68, 1},
 	} {
-		got, err := connectionCap(c.wanted, c.descriptors)
+		got, err := connectionCap(c.descriptors)
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, "%+v", c)
 	}
-	_, err := connectionCap(0, 60)
+	_, err := connectionCap(60)
 	require.ErrorContains(t, err, "limits.connections")
 	require.ErrorContains(t, err, "ulimit -n")
 }

@@ -6,20 +6,30 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// connectionCap is how many devices are taken: what was asked for, within what
-// the descriptor limit leaves. One accept that fails for want of a descriptor
+// connectionCap is how many devices can be taken: what the descriptor limit
+// leaves. One accept that fails for want of a descriptor
 // stops gnet's engine, so the reserve is for everything else that opens one, and
 // for the one connection per loop that is accepted before it is refused.
-func connectionCap(wanted, descriptors int) (int, error) {
+func connectionCap(descriptors int) (int, error) {
 	reserve := min(64+descriptors/20, 1024)
 	room := descriptors - reserve
 	if room < 1 {
 		return 0, fmt.Errorf("limits.connections: the descriptor limit is %d, of which %d are a reserve: raise it (ulimit -n)", descriptors, reserve)
 	}
-	if wanted == 0 || wanted > room {
-		return room, nil
+	return room, nil
+}
+
+// withinCap is how many devices are taken if so many are wanted; 0: as many as
+// can be. It says in the log, once for each wish, that they are fewer.
+func (g *Gateway) withinCap(wanted int) int {
+	if wanted == 0 {
+		return g.cap
 	}
-	return wanted, nil
+	if wanted > g.cap && g.lowered.Swap(int64(wanted)) != int64(wanted) {
+		g.log.Warn("limits.connections is more than the descriptor limit leaves room for: raise it (ulimit -n, LimitNOFILE)",
+			"wanted", wanted, "taken", g.cap)
+	}
+	return min(wanted, g.cap)
 }
 
 // maxConns is the cap in force; a reload may lower it.

@@ -20,8 +20,10 @@ func (l *loop) traffic(s *session) {
 	if err != nil {
 		return
 	}
-	l.slots.at(s.n).seen = l.g.now.Load()
 	raw := len(b)
+	if l.g.cfg.without.wholeFrames {
+		l.heard(s)
+	}
 	if s.secure != nil {
 		if b, err = s.secure.open(b); err != nil {
 			l.drop(s)
@@ -35,6 +37,7 @@ func (l *loop) traffic(s *session) {
 		return
 	}
 	if used > 0 {
+		l.heard(s)
 		// Of nothing, gnet discards everything. It fails only beyond the end.
 		_, _ = s.conn.Discard(used)
 	}
@@ -52,9 +55,16 @@ func (l *loop) takePlain(s *session, b []byte, raw int) {
 		return
 	}
 	s.secure.plain = append([]byte(nil), plain[used:]...)
+	if used > 0 {
+		l.heard(s)
+	}
 	l.sayAck(s)
 	l.flushOne(s)
 }
+
+// heard notes that a whole frame came: the bytes of one that never ends do not
+// keep a session [W-3.4].
+func (l *loop) heard(s *session) { l.slots.at(s.n).seen = l.g.now.Load() }
 
 // consume handles the whole frames in b and says how many bytes they are. It
 // stops while the device is being proven: what it sent after HELLO is held.
@@ -84,6 +94,7 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 			err = l.frame(s, t, body, len(rest)-len(tail))
 		}
 		if errors.Is(err, errLater) {
+			l.heard(s) // it is whole: that it has to wait is not the device's doing
 			l.stalled = append(l.stalled, l.handle(s))
 			return len(b) - len(rest)
 		}

@@ -12,6 +12,7 @@ var takeOut = map[string]func(*guards){
 	"recover":       func(g *guards) { g.recover = true },
 	"bindProbe":     func(g *guards) { g.bindProbe = true },
 	"keepalive":     func(g *guards) { g.keepalive = true },
+	"wholeFrames":   func(g *guards) { g.wholeFrames = true },
 	"heldLimit":     func(g *guards) { g.heldLimit = true },
 	"adminConns":    func(g *guards) { g.adminConns = true },
 	"tooBig":        func(g *guards) { g.gapOf = wire.ReasonTooBig },

@@ -55,6 +55,7 @@ type Gateway struct {
 	topics     atomic.Int64
 	naming     sync.Mutex     // held while a new topic is counted and made
 	full       rate.Sometimes // says in the log that no ids are left
+	lowered    atomic.Int64   // limits.connections that the log was told is too many
 	proving    atomic.Int64
 	external   atomic.Uint64
 	draining   atomic.Bool
@@ -74,7 +75,10 @@ type adoption struct {
 	l  *loop
 }
 
-// New checks the configuration and makes a gateway. It opens nothing.
+// New checks the configuration and makes a gateway. It opens nothing. Its errors
+// are a field of cfg that is wrong, named as in "config: limits.frame: …" and
+// with what is wanted; a descriptor limit that leaves no room for devices; and
+// any system but Linux.
 func New(cfg Config) (*Gateway, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -89,11 +93,8 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	lim := cfg.Limits
-	room, err := connectionCap(0, limit)
+	room, err := connectionCap(limit)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	if lim.Connections, err = connectionCap(lim.Connections, limit); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	g := &Gateway{
@@ -105,6 +106,7 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)
+	lim.Connections = g.withinCap(lim.Connections)
 	g.limits.Store(&lim)
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.engine = &engine{g: g}
@@ -126,7 +128,8 @@ func rateOf(perSecond int) (rate.Limit, int) {
 // Ready is closed when the gateway takes devices.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }
 
-// Addr is the device address that is bound; nil before Serve.
+// Addr is the device address that is bound; nil before Serve. [::] is every
+// address of IPv4 and IPv6, 0.0.0.0 every one of IPv4.
 func (g *Gateway) Addr() net.Addr {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +157,10 @@ func (g *Gateway) Name() string {
 }
 
 // Serve binds the addresses and serves until Close, Shutdown or the end of ctx;
-// then it returns nil. It can be called once.
+// then it returns nil. It can be called once: again, or after Close (ErrClosed),
+// is an error. Other errors are an address that cannot be bound, which is
+// syscall.EADDRINUSE to errors.Is if something listens there, and an engine
+// that stopped by itself.
 func (g *Gateway) Serve(ctx context.Context) error {
 	if err := g.begin(); err != nil {
 		return err
@@ -182,7 +188,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
 	defer stop()
-	err = gnet.Run(g.engine, "tcp://"+bound.String(), g.options()...)
+	err = gnet.Run(g.engine, engineAddress(bound), g.options()...)
 	switch {
 	case g.closing():
 		return nil
@@ -203,24 +209,6 @@ func (g *Gateway) begin() error {
 	}
 	g.serving = true
 	return nil
-}
-
-// probe binds the device address once without SO_REUSEPORT, so that a port in
-// use is an error: with it, a second gateway would silently take half of the
-// devices. It also finds the port that 0 stands for.
-func (g *Gateway) probe() (netip.AddrPort, error) {
-	if g.cfg.without.bindProbe && g.addr.Port() != 0 {
-		return g.addr, nil
-	}
-	l, err := net.Listen("tcp", g.addr.String())
-	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
-	}
-	a := l.Addr().(*net.TCPAddr).AddrPort()
-	if err := l.Close(); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
-	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
 }
 
 func (g *Gateway) listenAdmin() (net.Listener, error) {
@@ -278,17 +266,18 @@ func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 	return l
 }
 
-// Reload puts new limits into force; those that are fixed keep their value.
+// Reload puts new limits into force at once; zero fields take their defaults and
+// those that are fixed keep their value. Sessions that are open keep their
+// keepalive, AuthenticateWithin and UserTimeout. Its error names the limit that
+// is wrong; then all stay as they were.
 func (g *Gateway) Reload(lim Limits) error {
 	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
 	old := g.limits.Load()
-	if lim.Connections == 0 || lim.Connections > g.cap {
-		lim.Connections = g.cap
-	}
 	lim = lim.fixedFrom(*old)
 	if err := lim.validate(); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
+	lim.Connections = g.withinCap(lim.Connections)
 	for _, t := range g.tenants.all() {
 		t.names.SetLimit(rate.Limit(lim.TopicRate))
 		t.names.SetBurst(lim.TopicRate)

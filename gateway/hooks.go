@@ -37,7 +37,10 @@ type Authorizer func(id wire.Identity, a Action, topic string) error
 
 // Central is the central publish/subscribe service, which takes what is not a
 // broadcast. Publish must not block; payload may be kept. Its error's wire code
-// is what the publisher is told; any other error is CodeCentralAway.
+// is what the publisher is told; any other error is CodeCentralAway. It brings
+// nothing to subscribers: SUBSCRIBE of an exact topic that is not a broadcast one
+// gets CodeNotSupported with it, and CodeNoCentral without. Publish is called on
+// the event loops and by Gateway.Publish, so from several goroutines at once.
 type Central interface {
 	Publish(tenant, topic string, payload []byte) error
 }

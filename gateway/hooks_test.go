@@ -115,8 +115,8 @@ func TestTenants(t *testing.T) {
 			d.Ping()
 		}
 	}
-	require.Len(t, askJSON[[]gateway.SessionInfo](t, g, "/v1/sessions?tenant=red&topic=broadcast/same"), 2)
-	require.Len(t, askJSON[[]gateway.TopicInfo](t, g, "/v1/topics?tenant=blue"), 1)
+	require.Len(t, askJSON[gateway.SessionList](t, g, "/v1/sessions?tenant=red&topic=broadcast/same").Sessions, 2)
+	require.Len(t, askJSON[gateway.TopicList](t, g, "/v1/topics?tenant=blue").Topics, 1)
 }
 
 // Without a grant a publish delivers nothing and a subscription lists nothing

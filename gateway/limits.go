@@ -13,7 +13,8 @@ import (
 type Limits struct {
 	// Connections is the most devices at once. Default: what the descriptor
 	// limit leaves after a reserve of 64 + 5 % (at most 1,024) for everything
-	// else, because one failed accept would stop the engine.
+	// else, because one failed accept would stop the engine. More than that is
+	// lowered to it, with a warning in the log.
 	Connections int
 	// Frame is the largest frame taken from a device, header included, a power
 	// of two within 1 KiB–1 MiB; fixed. Default 64 KiB: one read of a loop.
@@ -32,6 +33,11 @@ type Limits struct {
 	// PendingBytes may wait for one session that is behind. Default 256 KiB: a
 	// slow device costs no more than this beside its socket buffer.
 	PendingBytes int
+	// PendingMessages may wait for one session that is behind, like
+	// PendingBytes. Default 2,048: an item of a small message is larger than its
+	// frame. A session with four times as many messages, gaps and answers is
+	// closed: policies cannot keep it small.
+	PendingMessages int
 	// PendingAge is how old a waiting message gets before it is dropped.
 	// Default 10 s: older news is replaced by newer.
 	PendingAge time.Duration
@@ -89,7 +95,7 @@ const (
 func DefaultLimits() Limits {
 	return Limits{
 		Frame: 64 * kib, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000,
-		PendingBytes: 256 * kib, PendingAge: 10 * time.Second, StuckAfter: 5 * time.Second,
+		PendingBytes: 256 * kib, PendingMessages: 2048, PendingAge: 10 * time.Second, StuckAfter: 5 * time.Second,
 		PublishCredit: 16 * kib, CreditPool: 32 * mib,
 		AuthenticateWithin: 5 * time.Second, Authenticating: 4096,
 		ConnectRate: -1, PublishRate: -1,
@@ -137,6 +143,7 @@ func (l *Limits) numbers(d *Limits) []field[int] {
 		{"topics_per_tenant", &l.TopicsPerTenant, &d.TopicsPerTenant, 1},
 		{"topic_rate", &l.TopicRate, &d.TopicRate, 1},
 		{"pending_bytes", &l.PendingBytes, &d.PendingBytes, 1 * kib},
+		{"pending_messages", &l.PendingMessages, &d.PendingMessages, 1},
 		{"publish_credit", &l.PublishCredit, &d.PublishCredit, 4 * kib},
 		{"credit_pool", &l.CreditPool, &d.CreditPool, 64 * kib},
 		{"authenticating", &l.Authenticating, &d.Authenticating, 1},

@@ -44,14 +44,14 @@ type item struct {
 	topic  *fanout.Topic
 }
 
-const (
-	// mostItems ends a session that is behind with more than policies can keep
-	// small: gaps of very many topics, or answers that it does not read.
-	mostItems = 8192
-	// mostMessages is dropped down to, like too many bytes: an item of a small
-	// message is larger than its frame.
-	mostMessages = 2048
-)
+// itemsPerMessage times limits.pending_messages are the items that end a session
+// that is behind with more than policies can keep small: gaps of very many topics,
+// or answers that it does not read. Between any two messages may stand a gap, and
+// squeezing has to leave half of the room.
+const itemsPerMessage = 4
+
+// pendingItems is the most that waits for one session.
+func (l *Limits) pendingItems() int { return itemsPerMessage * l.PendingMessages }
 
 // mergeReach is how far back a gap looks for one to join.
 const mergeReach = 64
@@ -64,9 +64,10 @@ func (o *outbound) push(it item) {
 	o.bytes += len(it.frame)
 }
 
-// pushMessage queues a message under its subscription's policy and returns how
-// many were dropped for it. What is dropped leaves a gap in its place.
-func (o *outbound) pushMessage(it item, most int) (dropped int) {
+// pushMessage queues a message under its subscription's policy, within so many
+// bytes and messages, and returns how many were dropped for it. What is dropped
+// leaves a gap in its place.
+func (o *outbound) pushMessage(it item, bytes, messages int) (dropped int) {
 	if it.policy == wire.LatestOnly {
 		for i := len(o.items) - 1; i >= 0; i-- {
 			if old := &o.items[i]; old.kind == itemMessage && old.topic == it.topic && old.policy == wire.LatestOnly {
@@ -77,7 +78,7 @@ func (o *outbound) pushMessage(it item, most int) (dropped int) {
 		}
 	}
 	o.push(it)
-	for o.messages > 0 && (o.bytes > most || o.messages > mostMessages) {
+	for o.messages > 0 && (o.bytes > bytes || o.messages > messages) {
 		o.dropOldest()
 		dropped++
 	}

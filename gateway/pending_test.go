@@ -56,7 +56,7 @@ func TestPendingAgainstOracle(t *testing.T) {
 				policy := wire.Policy(topic.ID() % 2) // oldest or latest
 				dropped += q.out.pushMessage(item{
 					kind: itemMessage, policy: policy, at: now, id: id, frame: m.Append(nil), topic: topic,
-				}, most)
+				}, most, mostMessages)
 				require.LessOrEqual(t, q.droppable(), most, "more waits than may")
 			}
 		}

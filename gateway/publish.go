@@ -198,7 +198,15 @@ type Receipt struct {
 
 // Publish broadcasts a message from inside the process. It waits for publish
 // credit, so that a fast caller is slowed down to what the loops deliver; topics
-// that are not broadcast go to Central. Safe for concurrent use.
+// that are not broadcast go to Central, and their Receipt is zero. Safe for
+// concurrent use; payload is copied.
+//
+// Nothing was published if there is an error: ErrClosed after Close; ctx's cause
+// if ctx ended while it waited; what is wrong with the tenant, the topic or a
+// payload of more than 1 MiB less 512 bytes; or a *wire.Error with
+// CodeThrottled (the tenant makes new topics too fast, try again),
+// CodeOverload (no topic ids are left), CodeNoCentral, CodeCentralAway, or the
+// code of Central's own error.
 func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload []byte) (Receipt, error) {
 	if err := (wire.Identity{Tenant: tenantName, Device: "x"}).Check(); err != nil {
 		return Receipt{}, fmt.Errorf("publish: %w", err)

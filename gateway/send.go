@@ -58,7 +58,7 @@ func (l *loop) say(s *session, b []byte) {
 	case sl.flags&flagOpen == 0:
 	case sl.flags&flagBehind != 0:
 		s.out.push(item{kind: itemControl, frame: bytes.Clone(b)})
-		if len(s.out.items) > mostItems {
+		if len(s.out.items) > l.g.limits.Load().pendingItems() {
 			l.giveUp(s) // it asks without reading the answers
 		}
 	default:

@@ -15,7 +15,7 @@ type session struct {
 	conn gnet.Conn
 	n    fanout.Sub
 
-	silence uint16 // seconds without a byte after which it is closed; static after it is proven
+	silence uint16 // seconds without a whole frame after which it is closed; static after it is proven
 	stage   stage
 	closed  bool
 

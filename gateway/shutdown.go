@@ -25,14 +25,18 @@ func (g *Gateway) closing() bool {
 
 func (g *Gateway) goaway() []byte {
 	return wire.Goaway{
-		Code: wire.CodeDraining, Within: uint32(g.cfg.DrainWithin.Milliseconds()),
+		Code: wire.CodeDraining, Within: uint32(g.drainTime().Milliseconds()),
 		Spread: uint32(g.cfg.DrainSpread.Milliseconds()),
 	}.Append(nil)
 }
 
+// drainTime is how long a drain takes at most.
+func (g *Gateway) drainTime() time.Duration { return g.cfg.DrainSpread + g.cfg.DrainWithin }
+
 // Shutdown drains: not ready, no new devices, GOAWAY to those that are here, and
-// Close when they have left, when DrainWithin is over, or when ctx ends; then it
-// returns ctx's error. Those still here at the end get CLOSE.
+// Close when they have left, when DrainSpread and then DrainWithin are over, or
+// when ctx ends; then it returns ctx's error. Those still here at the end get
+// CLOSE.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.draining.Store(true)
 	frame := g.goaway()
@@ -62,9 +66,9 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 // emptyCheck is how often Shutdown counts the devices that are left.
 const emptyCheck = 20 * time.Millisecond
 
-// waitEmpty waits until no device is left or DrainWithin is over.
+// waitEmpty waits until no device is left or the drain's time is over.
 func (g *Gateway) waitEmpty(ctx context.Context) error {
-	over := time.NewTimer(g.cfg.DrainWithin)
+	over := time.NewTimer(g.drainTime())
 	defer over.Stop()
 	tick := time.NewTicker(emptyCheck)
 	defer tick.Stop()

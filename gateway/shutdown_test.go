@@ -23,7 +23,7 @@ import (
 // Shutdown asks devices to leave, takes no new ones, goes on delivering, and ends
 // when they have left.
 func TestShutdownWaitsForDevices(t *testing.T) {
-	g := gatewaytest.Start(t, gateway.Config{Loops: 2, DrainSpread: time.Second, DrainWithin: 8 * time.Second})
+	g := gatewaytest.Start(t, gateway.Config{Loops: 2, DrainSpread: time.Second, DrainWithin: 7 * time.Second})
 	d := gatewaytest.Join(t, g.Addr(), "d")
 	d.Subscribe(wire.Subscribe{Sub: 1, Filter: []byte("broadcast/a")})
 	done := make(chan error, 1)
@@ -52,7 +52,7 @@ func TestShutdownWaitsForDevices(t *testing.T) {
 func TestShutdownClosesThoseThatStay(t *testing.T) {
 	for _, byContext := range []bool{false, true} {
 		t.Run(fmt.Sprintf("context %v", byContext), func(t *testing.T) {
-			cfg := gateway.Config{DrainSpread: 100 * time.Millisecond, DrainWithin: 300 * time.Millisecond}
+			cfg := gateway.Config{DrainSpread: 100 * time.Millisecond, DrainWithin: 200 * time.Millisecond}
 			if byContext {
 				cfg.DrainWithin = time.Hour
 			}

@@ -15,7 +15,7 @@ type slot struct {
 
 	next, prev fanout.Sub // wheel links, slot + 1
 	due        uint32     // second at which the wheel looks
-	seen       uint32     // second of the last byte received
+	seen       uint32     // second of the last whole frame received
 
 	sess *session
 }

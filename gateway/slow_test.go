@@ -57,6 +57,12 @@ func (m *sim) slowDevice(h wire.Hello, policy wire.Policy) *simConn {
 	return c
 }
 
+// What waits for one session by default.
+const (
+	mostMessages = 2048
+	mostItems    = itemsPerMessage * mostMessages
+)
+
 func topicNames(n int) (names []string) {
 	for i := range n {
 		names = append(names, fmt.Sprintf("broadcast/t%d", i))

@@ -24,7 +24,7 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 		return nil
 	}
 	if !l.g.broadcast(string(q.Filter)) {
-		l.refuseSub(s, q.Sub, wire.CodeNoCentral)
+		l.refuseSub(s, q.Sub, l.g.notBroadcast())
 		return nil
 	}
 	t, err := l.g.topic(s.tenant, q.Filter)
@@ -34,6 +34,16 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 	}
 	l.subscribeTopic(s, q, t)
 	return nil
+}
+
+// notBroadcast is why nobody can subscribe to an exact topic that is not a
+// broadcast one: a central service is not there, or it is one that only takes
+// publishes, for ever as far as this gateway goes, so "later" would be a lie.
+func (g *Gateway) notBroadcast() wire.Code {
+	if g.cfg.Central == nil {
+		return wire.CodeNoCentral
+	}
+	return wire.CodeNotSupported
 }
 
 func (l *loop) refuseSub(s *session, sub uint32, code wire.Code) {

@@ -29,7 +29,7 @@ func TestBashCompletes(t *testing.T) {
 		{"bellwire conf", "=config"},
 		{"bellwire config ", "=init check show"},
 		{"bellwire config s", "=show"},
-		{"bellwire config show --limits-rep", "=--limits-replay-messages --limits-replay-bytes --limits-replay-age --limits-replay-total"},
+		{"bellwire config show --limits-replay-", "=--limits-replay-messages --limits-replay-bytes --limits-replay-age --limits-replay-total"},
 		{"bellwire config show --log-level ", "=debug info warn error"},
 		{"bellwire config show --log-format j", "=json"},
 		{"bellwire config show --limits-frame 4KiB --ins", "=--insecure"},

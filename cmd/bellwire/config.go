@@ -37,6 +37,7 @@ type LimitSettings struct {
 	TopicsPerTenant    int
 	TopicRate          int
 	PendingBytes       Size
+	PendingMessages    int
 	PendingAge         time.Duration
 	StuckAfter         time.Duration
 	SendBuffer         Size
@@ -44,8 +45,10 @@ type LimitSettings struct {
 	PublishCredit      Size
 	PublishPool        Size
 	AuthenticateWithin time.Duration
+	Authenticating     int
 	ConnectRate        Rate
 	PublishRate        Rate
+	Replays            int
 	Keepalive          KeepaliveSettings `embed:"" prefix:"keepalive-"`
 	Replay             ReplaySettings    `embed:"" prefix:"replay-"`
 }

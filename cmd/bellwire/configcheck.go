@@ -37,8 +37,7 @@ func (s *Settings) problems() []problem {
 		}
 	}
 	s.Limits.problems(wrong, between)
-	atLeast(wrong, "drain.spread", s.Drain.Spread, 0)
-	atLeast(wrong, "drain.within", s.Drain.Within, 0)
+	s.Drain.problems(wrong)
 	return found
 }
 
@@ -49,6 +48,9 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	between("limits.topics", l.Topics, 1, many)
 	between("limits.topics_per_tenant", l.TopicsPerTenant, 1, l.Topics)
 	between("limits.topic_rate", l.TopicRate, 1, many)
+	between("limits.pending_messages", l.PendingMessages, 1, many/4)
+	between("limits.authenticating", l.Authenticating, 1, many)
+	between("limits.replays", l.Replays, 1, many)
 	between("limits.replay.messages", l.Replay.Messages, 1, many)
 	if l.Frame < 1<<10 || l.Frame > 1<<20 || l.Frame&(l.Frame-1) != 0 {
 		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)
@@ -98,6 +100,21 @@ func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
 	}
 	if k.Max > 12*time.Hour {
 		wrong("limits.keepalive.max", "%s is too long: write at most 12h", durationText(k.Max))
+	}
+}
+
+// mostDrain is what a gateway takes: a device is told both times together in 32 bits of milliseconds.
+const mostDrain = 24 * time.Hour
+
+func (d *DrainSettings) problems(wrong func(string, string, ...any)) {
+	for _, each := range []struct {
+		key   string
+		value time.Duration
+	}{{"drain.spread", d.Spread}, {"drain.within", d.Within}} {
+		atLeast(wrong, each.key, each.value, 0)
+		if each.value > mostDrain {
+			wrong(each.key, "%s is too long: write at most %s", durationText(each.value), durationText(mostDrain))
+		}
 	}
 }
 

@@ -122,6 +122,11 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.PendingBytes },
 	},
 	{
+		"limits.pending_messages", "2048", "messages that may wait for one slow device; four times as many, with gaps and answers, close it",
+		"each takes some memory beside its bytes, which counts when the messages are small",
+		func(s *Settings) any { return &s.Limits.PendingMessages },
+	},
+	{
 		"limits.pending_age", "10s", "how long a message may wait for a slow device",
 		"older than this it is news no more, and the device does better to catch up",
 		func(s *Settings) any { return &s.Limits.PendingAge },
@@ -157,6 +162,11 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.AuthenticateWithin },
 	},
 	{
+		"limits.authenticating", "4096", "devices that are being authenticated at the same time; others are told to come back later",
+		"each takes a goroutine and a request to whoever knows the devices",
+		func(s *Settings) any { return &s.Limits.Authenticating },
+	},
+	{
 		"limits.connect_rate", "auto", "new connections per second; off, or auto: 1000/s except on loopback",
 		"a fleet that comes back at once must not starve the devices that are already there",
 		func(s *Settings) any { return &s.Limits.ConnectRate },
@@ -165,6 +175,11 @@ var settingTable = []setting{
 		"limits.publish_rate", "auto", "messages per second from one device; off, or auto: 1000/s except on loopback",
 		"no device has that much to say; one that does is broken",
 		func(s *Settings) any { return &s.Limits.PublishRate },
+	},
+	{
+		"limits.replays", "64", "topics of one device that are read from what streams keep, at the same time",
+		"as many as it may have subscriptions, so a device can come back to all of them at once",
+		func(s *Settings) any { return &s.Limits.Replays },
 	},
 	{
 		"limits.keepalive.min", "30s", "shortest interval of keepalives that a device may choose",

@@ -19,9 +19,9 @@ func gatewayConfig(s Settings, log *slog.Logger) gateway.Config {
 		Loops:     s.Loops,
 		Broadcast: s.Broadcast,
 		Limits:    gatewayLimits(s.Limits),
-		// A gateway takes zero for its default; here it means at once. The gateway counts its DrainWithin from the start.
+		// A gateway takes zero for its default; here it means at once.
 		DrainSpread: cmp.Or(s.Drain.Spread, time.Nanosecond),
-		DrainWithin: cmp.Or(s.Drain.Spread+s.Drain.Within, time.Nanosecond),
+		DrainWithin: cmp.Or(s.Drain.Within, time.Nanosecond),
 		Logger:      log,
 	}
 	if s.Admin == adminOff {
@@ -42,11 +42,13 @@ func gatewayLimits(l LimitSettings) gateway.Limits {
 		TopicsPerTenant:    l.TopicsPerTenant,
 		TopicRate:          l.TopicRate,
 		PendingBytes:       int(l.PendingBytes),
+		PendingMessages:    l.PendingMessages,
 		PendingAge:         l.PendingAge,
 		StuckAfter:         l.StuckAfter,
 		PublishCredit:      int(l.PublishCredit),
 		CreditPool:         int(l.PublishPool),
 		AuthenticateWithin: l.AuthenticateWithin,
+		Authenticating:     l.Authenticating,
 		ConnectRate:        gatewayRate(l.ConnectRate),
 		PublishRate:        gatewayRate(l.PublishRate),
 		KeepaliveMin:       l.Keepalive.Min,
@@ -58,6 +60,7 @@ func gatewayLimits(l LimitSettings) gateway.Limits {
 		RingBytes:          int(l.Replay.Bytes),
 		RingAge:            l.Replay.Age,
 		RingTotal:          int(l.Replay.Total),
+		Replays:            l.Replays,
 	}
 }
 

@@ -18,8 +18,6 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 	// What these two stand for is decided by the gateway: frames, and the listening address.
 	want.PublishCredit = max(want.PublishCredit, 2*want.Frame)
 	want.ConnectRate, want.PublishRate = 0, 0
-	// The command names no limit for hooks and replays that it does not offer to set.
-	want.Authenticating, want.Replays = 0, 0
 	require.Equal(t, want, gatewayLimits(s.Limits))
 	require.Equal(t, []string{"broadcast/#"}, s.Broadcast)
 }
@@ -52,7 +50,7 @@ func TestGatewayConfig(t *testing.T) {
 	require.NoError(t, err)
 	cfg = gatewayConfig(got.Settings, log)
 	require.Equal(t, 3*time.Second, cfg.DrainSpread)
-	require.Equal(t, 5*time.Second, cfg.DrainWithin, "the gateway counts from the start of the drain")
+	require.Equal(t, 2*time.Second, cfg.DrainWithin, "both count it from the end of the spread")
 	require.Equal(t, "n", cfg.Name)
 	require.Equal(t, 3, cfg.Loops)
 	require.True(t, cfg.Pprof && cfg.Insecure)

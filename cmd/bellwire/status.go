@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -22,6 +23,7 @@ type statusCmd struct {
 	Admin  string `placeholder:"ADDR" default:"127.0.0.1:7312" help:"The gateway's admin address."`
 	Topic  string `placeholder:"TOPIC" help:"Of the sessions, those that this topic would reach."`
 	Tenant string `placeholder:"TENANT" help:"Of the sessions or topics, those of this tenant."`
+	Limit  int    `placeholder:"N" help:"At most so many sessions or topics, 1 to 10000; without it the gateway lists 1000."`
 	JSON   bool   `name:"json" help:"Print the answer of the gateway as it is."`
 }
 
@@ -30,14 +32,15 @@ const (
 	maxAnswer     = 64 << 20
 )
 
-// views are the parts of the admin API that can be shown, and how.
+// views are the parts of the admin API that can be shown, how, and what makes a long list shorter.
 var views = map[string]struct {
-	path string
-	show func(answer []byte, w io.Writer) error
+	path   string
+	show   func(answer []byte, w io.Writer) error
+	narrow string
 }{
-	"gateway":  {"/v1/gateway", tabled(writeGateway)},
-	"sessions": {"/v1/sessions", tabled(writeSessions)},
-	"topics":   {"/v1/topics", tabled(writeTopics)},
+	"gateway":  {"/v1/gateway", tabled(writeGateway), ""},
+	"sessions": {"/v1/sessions", tabled(writeSessions), "--topic or --tenant"},
+	"topics":   {"/v1/topics", tabled(writeTopics), "--tenant"},
 }
 
 // Run asks and prints.
@@ -54,9 +57,29 @@ func (c *statusCmd) Run(e *env) error {
 	}
 	if c.JSON {
 		_, err = e.stdout.Write(answer)
-		return err
+	} else {
+		err = view.show(answer, e.stdout)
 	}
-	return view.show(answer, e.stdout)
+	if missing := c.missing(answer, view.narrow); err == nil && missing != "" {
+		fmt.Fprintf(e.stderr, "bellwire: %s\n", missing)
+	}
+	return err
+}
+
+// missing says that rows are missing from a list, and how to see them; empty if none are.
+func (c *statusCmd) missing(answer []byte, narrow string) string {
+	var list struct {
+		Sessions, Topics []json.RawMessage
+		Total            int64
+		Truncated        bool
+	}
+	// With --json an answer is printed as it came; one that is no list lacks no rows.
+	if err := json.Unmarshal(answer, &list); c.View == "gateway" || err != nil || !list.Truncated {
+		return ""
+	}
+	rows := int64(len(list.Sessions) + len(list.Topics))
+	return fmt.Sprintf("%s of %s %s are shown: narrow them down with %s, or ask for more with --limit, at most %s",
+		grouped(rows), grouped(list.Total), c.View, narrow, grouped(gateway.MostRows))
 }
 
 func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
@@ -68,6 +91,9 @@ func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
 	}
 	if c.Tenant != "" {
 		query.Set("tenant", c.Tenant)
+	}
+	if c.Limit != 0 {
+		query.Set("limit", strconv.Itoa(c.Limit))
 	}
 	address := url.URL{Scheme: "http", Host: c.Admin, Path: path, RawQuery: query.Encode()}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
@@ -140,16 +166,16 @@ func writeGateway(w io.Writer, s gateway.Status) {
 	}
 }
 
-func writeSessions(w io.Writer, rows []gateway.SessionInfo) {
+func writeSessions(w io.Writer, list gateway.SessionList) {
 	fmt.Fprintln(w, "DEVICE\tREMOTE\tLOOP\tPENDING\tSUBSCRIPTIONS")
-	for _, s := range rows {
+	for _, s := range list.Sessions {
 		fmt.Fprintf(w, "%s/%s\t%s\t%d\t%s\t%s\n", s.Tenant, s.Device, s.Remote, s.Loop, Size(s.PendingBytes), strings.Join(s.Subscriptions, " "))
 	}
 }
 
-func writeTopics(w io.Writer, rows []gateway.TopicInfo) {
+func writeTopics(w io.Writer, list gateway.TopicList) {
 	fmt.Fprintln(w, "TOPIC\tTENANT\tID\tLIFE\tNEXT\tKEPT\tSUBSCRIBERS")
-	for _, t := range rows {
+	for _, t := range list.Topics {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d\t%d\t%d\n", t.Topic, t.Tenant, t.ID, t.Life, t.Next, t.Kept, t.Subscribers)
 	}
 }

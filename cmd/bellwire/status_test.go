@@ -42,12 +42,12 @@ func TestStatusViews(t *testing.T) {
 		{
 			[]string{"sessions", "--topic=a/b", "--tenant=x"},
 			"/v1/sessions?tenant=x&topic=a%2Fb",
-			`[{"tenant":"x","device":"d","remote":"1.2.3.4:5","loop":1,"subscriptions":["a/#","c"],"pending_bytes":1024}]`,
+			`{"sessions":[{"tenant":"x","device":"d","remote":"1.2.3.4:5","loop":1,"subscriptions":["a/#","c"],"pending_bytes":1024}],"total":1}`,
 			"DEVICE  REMOTE     LOOP  PENDING  SUBSCRIPTIONS\nx/d     1.2.3.4:5  1     1KiB     a/# c\n",
 		},
 		{
 			[]string{"topics"},
-			"/v1/topics", `[{"tenant":"x","topic":"a","id":1,"life":"00ff","next":8,"kept":7,"subscribers":3}]`,
+			"/v1/topics", `{"topics":[{"tenant":"x","topic":"a","id":1,"life":"00ff","next":8,"kept":7,"subscribers":3}],"total":1}`,
 			"TOPIC  TENANT  ID  LIFE  NEXT  KEPT  SUBSCRIBERS\na      x       1   00ff  8     7     3\n",
 		},
 		{[]string{"topics", "--json"}, "/v1/topics", "[ ]\n", "[ ]\n"},
@@ -57,6 +57,36 @@ func TestStatusViews(t *testing.T) {
 		require.Equal(t, exitDone, code, stderr)
 		require.Equal(t, test.asked, *asked)
 		require.Equal(t, test.want, stdout)
+	}
+}
+
+// TestStatusSaysWhatIsMissing: in a table and beside JSON, on the error stream.
+func TestStatusSaysWhatIsMissing(t *testing.T) {
+	const cut = `"total":1100,"truncated":true}`
+	for _, test := range []struct {
+		args          []string
+		answer, asked string
+		want          string
+	}{
+		{
+			[]string{"sessions"},
+			`{"sessions":[{},{}],` + cut, "/v1/sessions",
+			"bellwire: 2 of 1,100 sessions are shown: narrow them down with --topic or --tenant, or ask for more with --limit, at most 10,000\n",
+		},
+		{
+			[]string{"topics", "--json", "--limit=1"},
+			`{"topics":[{}],` + cut, "/v1/topics?limit=1",
+			"bellwire: 1 of 1,100 topics are shown: narrow them down with --tenant, or ask for more with --limit, at most 10,000\n",
+		},
+		{[]string{"topics"}, `{"topics":[{}],"total":1,"truncated":false}`, "/v1/topics", ""},
+		{[]string{"gateway"}, `{"topics":7}`, "/v1/gateway", ""},
+	} {
+		address, asked := answers(t, http.StatusOK, test.answer)
+		code, stdout, stderr := ran(nil, append([]string{"status", "--admin=" + address}, test.args...)...)
+		require.Equal(t, exitDone, code, stderr)
+		require.Equal(t, test.asked, *asked)
+		require.NotEmpty(t, stdout)
+		require.Equal(t, test.want, stderr)
 	}
 }
 
