@@ -156,7 +156,7 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 		return violated("SUBSCRIBED %d, which was not asked", f.Sub)
 	}
 	if f.Code.Class() != wire.ClassFine {
-		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond})
+		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond, Text: string(f.Text)})
 	}
 	l.agreed = true
 	s.generation++
