@@ -64,6 +64,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	command := exec.Command(program, args[2:]...)
 	command.Dir = ts.MkAbs(".")
 	command.Env = environmentOf(ts)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that signals reach all of it
 	out, err := os.Create(ts.MkAbs(name + ".out"))
 	ts.Check(err)
 	j := &job{command: command, ended: make(chan struct{})}
@@ -78,7 +79,6 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 			copied()
 		}
 	} else {
-		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		command.Stdout = out
 		command.Stderr, err = os.Create(ts.MkAbs(name + ".err"))
 		ts.Check(err)
