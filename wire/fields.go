@@ -96,7 +96,7 @@ func (f *fields) str(name string) []byte {
 // read. Any other first TLV is left for tlvs to judge.
 func (f *fields) text() []byte {
 	key, value, rest, ok := NextTLV(f.b)
-	if !ok || key != tlvText || !utf8.Valid(value) {
+	if !ok || key != tlvText || len(value) == 0 || !utf8.Valid(value) {
 		return nil
 	}
 	f.b = rest
