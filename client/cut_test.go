@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -194,18 +195,22 @@ func TestEveryCutOfAWildcard(t *testing.T) {
 	}
 }
 
-// Once a wildcard has seen its topics, nothing of them is lost any more.
+// Once a wildcard has seen its topics, nothing of them is lost any more. Of those
+// that it has not seen it says, once for the one cut, that it cannot know.
 func TestEveryCutOfAWarmWildcard(t *testing.T) {
 	st := story{filter: "broadcast/#", topics: []string{"broadcast/a", "broadcast/b", "broadcast/c/d"}, warm: true}
-	cuts := 0
+	cuts, told := 0, 0
 	st.everyCut(t, func(t *testing.T, whole, cut history) {
 		require.Zero(t, cut.doubles, "%v", cut.lines)
 		require.Zero(t, cut.lost, "%v", cut.lines)
-		require.Zero(t, cut.unknown, "%v", cut.lines)
-		require.ElementsMatch(t, whole.lines, cut.lines)
+		require.LessOrEqual(t, cut.unknown, 1, "%v", cut.lines)
+		unseen := fmt.Sprintf("%+v", unseenMissing)
+		require.ElementsMatch(t, whole.lines, slices.DeleteFunc(cut.lines, func(l string) bool { return l == unseen }))
+		told += cut.unknown
 		cuts++
 	})
 	require.Greater(t, cuts, 50)
+	require.Greater(t, told, cuts/2)
 }
 
 // Each guard is needed: without it the same cuts show what it prevents.

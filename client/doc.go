@@ -34,9 +34,10 @@
 // an End, and messages of another Life.
 //
 // A wildcard resumes the topics that it has seen, the last 1,024 of them and as
-// many as the gateway grants subscriptions; what does not fit is one Gap without a
-// topic. A topic that was never seen is unknown to the client too: if it has a past
-// when it first shows after a reconnect, that is a Gap of unknown size.
+// many as the gateway grants subscriptions. Of all others, those that it has never
+// seen and those that do not fit, nobody can say what was published while it was
+// away. So each time that a wildcard begins anew, after a reconnect or with a cursor,
+// there is one Gap of unknown size without a topic, before what comes next.
 //
 // # After a crash
 //

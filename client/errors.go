@@ -27,11 +27,17 @@ type RefusedError struct {
 	Code  wire.Code     // Code.Class says whether to repeat it
 	Retry time.Duration // only with wire.ClassLater: when to try again, 0 if not told
 	What  string        // the request, for people
+	// Text is why, as the gateway put it for people; it may be empty. With
+	// wire.CodeNoCentral it names the topics that would do.
+	Text string
 }
 
-// Error names the request and the reason.
+// Error names the request and the reason, and says what the gateway said.
 func (e *RefusedError) Error() string {
 	s := "client: " + e.What + " refused: " + e.Code.String()
+	if e.Text != "" {
+		s += " (" + e.Text + ")"
+	}
 	if e.Retry > 0 {
 		s += fmt.Sprintf(", try again in %v", e.Retry)
 	}

@@ -23,7 +23,7 @@ type Message struct {
 
 // Gap stands in the place of messages that will not come.
 type Gap struct {
-	Topic  string      // empty: any topic of the filter may be concerned
+	Topic  string      // empty: any topic of the filter may be concerned, as after each resume of a wildcard
 	Reason wire.Reason // why; wire.ReasonNotKept where the client had to guess
 	Count  uint64      // how many messages; 0: unknown, perhaps none
 	Life   wire.Life   // 0: not known

@@ -22,10 +22,12 @@ type intake struct {
 	answered bool
 	// resumes: it begins in the middle, so what it cannot resume may be missing.
 	resumes bool
+	// covered: the application was told that messages of any topic may be missing,
+	// and the wildcard has not begun since, so nothing more can be.
+	covered bool
 	answer  chan error // the answer to the first SUBSCRIBE; room for one
 
 	// Of one connection.
-	blind   bool               // one unknown gap was told, which covers all that cannot be resumed
 	replays map[string]*replay // topics between SUBSCRIBE with a start and LIVE
 }
 
@@ -120,10 +122,6 @@ func (in *intake) stream(out *outlet, t *topic, o *origin) {
 	case r == nil && t.replaying && !t.toldAll:
 		return // it was told for another subscription, which begins elsewhere
 	default:
-		if in.wildcard && in.resumes && !in.blind && o.next > 1 {
-			// It may have been published while nobody listened.
-			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, o.life}})
-		}
 		in.reach(out, t, o, o.next-1)
 		pos = o.next - 1
 	}

@@ -33,7 +33,7 @@ func (s *session) begin(all []*intake) {
 	for _, in := range all {
 		s.intakes = append(s.intakes, in)
 		in.replays = make(map[string]*replay)
-		in.blind, in.resumes = false, in.resumes || in.answered
+		in.resumes = in.resumes || in.answered
 	}
 	free := int(s.welcome.MaxSubs) - len(all)
 	for _, in := range all {
@@ -83,9 +83,10 @@ func (s *session) enterWildcard(in *intake, helpers int) int {
 	for _, topic := range topics[fit:] {
 		in.had.forget(topic)
 	}
-	uncounted := in.opts.untracked || s.welcome.Flags&wire.WelcomeResumes == 0
-	if fit < len(topics) || in.resumes && in.had.overflowed || in.answered && uncounted {
-		in.blind = true
+	// Of a topic that it has not seen nobody knows what was published meanwhile. That
+	// is told once, however many connections it takes to begin anew.
+	if fit < len(topics) || in.resumes && !in.covered {
+		in.covered = true
 		s.out.add(in, item{event: Gap{Reason: wire.ReasonNotKept}})
 	}
 	start := in.opts.start
@@ -156,7 +157,7 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 		return violated("SUBSCRIBED %d, which was not asked", f.Sub)
 	}
 	if f.Code.Class() != wire.ClassFine {
-		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond})
+		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond, Text: string(f.Text)})
 	}
 	l.agreed = true
 	s.generation++
@@ -184,6 +185,9 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 	}
 	if l.leaving {
 		return nil
+	}
+	if !l.helper {
+		l.in.covered = false // what is missed from here on is another gap
 	}
 	if !l.helper && (l.in.wildcard || l.in.opts.untracked) {
 		s.placed(l.in) // any other is told its place by STREAM, or by no STREAM before PONG

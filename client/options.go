@@ -142,7 +142,9 @@ func WithStart(s wire.Start) SubOption {
 
 // WithCursor begins after these positions, as Subscription.Cursor returned them.
 // An empty Topic means the filter itself. A wildcard resumes the topics named
-// here, at most 1,024, and begins now with all others.
+// here, at most 1,024, and begins now with all others: what these had meanwhile is
+// one Gap without a topic. With no position at all, an exact filter begins with all
+// that the gateway still has.
 func WithCursor(positions ...TopicPosition) SubOption {
 	return func(o *subOptions) { o.start, o.cursor = wire.StartCursor, append(o.cursor, positions...) }
 }
@@ -172,10 +174,9 @@ type pubOptions struct {
 	noAck bool
 }
 
-// WithRetry repeats the message until it is acknowledged or refused for good or
-// the context ends: with the same sequence number, and after the gateway's delay
-// where it says "later". After a lost connection subscribers may see the message
-// twice.
+// WithRetry repeats a message whose outcome is unknown, because the connection
+// ended before the answer, until it is answered or the context ends: with the same
+// sequence number. Subscribers may see the message twice.
 func WithRetry() PubOption {
 	return func(o *pubOptions) { o.retry = true }
 }

@@ -16,8 +16,6 @@ const maxTopics = 1024
 type positions struct {
 	byTopic map[string]*list.Element // of *topicLives
 	recent  list.List                // newest first
-	// overflowed says that a topic had to go: what it missed cannot be known.
-	overflowed bool
 }
 
 type topicLives struct {
@@ -63,7 +61,6 @@ func (p *positions) set(topic string, life wire.Life, offset uint64) {
 	if e == nil {
 		if len(p.byTopic) == maxTopics {
 			p.forget(p.recent.Back().Value.(*topicLives).topic)
-			p.overflowed = true
 		}
 		e = p.recent.PushFront(&topicLives{topic: topic})
 		p.byTopic[topic] = e

@@ -11,12 +11,16 @@ import (
 )
 
 // Publish sends a message and waits for the gateway's ACK. While there is no
-// connection, or no credit, it waits; so it is ctx that bounds it. It may be called
-// from many goroutines; the messages of one are published in order.
+// connection, or no credit, it waits, and where the gateway says "later" it sends
+// the message again after the time that the gateway gives, else after a back-off
+// from 5 s: what was refused was not published, so nobody sees it twice. So it is
+// ctx that bounds it. It may be called from many goroutines; the messages of one
+// are published in order.
 //
 // The error is ctx's or ErrClosed if the message was not sent, ErrUnknownOutcome
 // (and ctx's, if that was the reason) if it was sent and not answered, a
-// *RefusedError or *StoppedError if it was not published.
+// *RefusedError or *StoppedError if it was not published. A context that ends while
+// the gateway says "later" gives the *RefusedError, which has the delay, and ctx's.
 func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opts ...PubOption) error {
 	if err := wire.CheckTopic([]byte(topic)); err != nil {
 		return fmt.Errorf("client: %w", err)
@@ -30,10 +34,10 @@ func (c *Client) Publish(ctx context.Context, topic string, payload []byte, opts
 	for {
 		err := c.publish(ctx, m)
 		refused := (*RefusedError)(nil)
-		if err == nil || !o.retry || !errors.As(err, &refused) || !refused.retryable() {
+		if err == nil || !errors.As(err, &refused) || !refused.retryable() {
 			return err
 		}
-		delay := refused.Retry
+		delay := time.Duration((1 + rand.Float64()) * float64(refused.Retry)) // [W-8.3]
 		switch {
 		case refused.Code.Class() != wire.ClassLater:
 			delay = time.Duration(rand.Float64() * float64(atOnceMost))

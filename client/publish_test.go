@@ -114,35 +114,57 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
-// A refusal of "later" is waited out; the number stays the same [W-5.1].
-func TestRetryLater(t *testing.T) {
+// A refusal of "later" is waited out, with a random part on top [W-8.3]; the number
+// stays the same [W-5.1].
+func TestPublishWaitsWhenToldLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, p := newGateway(1), &published{}
 		g.onFrame = p.take
 		c, _ := start(t, g)
-		plain := publish(t, c, "plain")
+		done := publish(t, c, "again")
 		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled, Retry: 1500}.Append(nil))
+		pass(1499 * time.Millisecond)
+		require.Len(t, p.seqs(), 1)
+		pass(1501 * time.Millisecond)
+		require.Equal(t, []uint64{1, 1}, p.seqs())
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled}.Append(nil)) // no delay: back-off from 5 s
+		pass(4999 * time.Millisecond)
+		require.Len(t, p.seqs(), 2)
+		pass(5 * time.Second)
+		require.Len(t, p.seqs(), 3)
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeUnknownID}.Append(nil)) // at once
+		pass(time.Second)
+		require.Len(t, p.seqs(), 4)
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeNoCentral, Text: []byte("broadcast topics: a/#")}.Append(nil)) // not this
+		require.EqualError(t, <-done, "client: publishing on broadcast/a refused: no central here (broadcast topics: a/#)")
+	})
+}
+
+// Who does not want to wait bounds it, and learns what the gateway said.
+func TestPublishWaitsAsLongAsItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, p := newGateway(1), &published{}
+		g.onFrame = p.take
+		c, _ := start(t, g)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- c.Publish(ctx, "broadcast/a", nil) }()
+		synctest.Wait()
+		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled, Retry: 1500}.Append(nil))
+		err := <-done
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.NotErrorIs(t, err, client.ErrUnknownOutcome)
 		refused := (*client.RefusedError)(nil)
-		require.ErrorAs(t, <-plain, &refused)
+		require.ErrorAs(t, err, &refused)
 		require.Equal(t, 1500*time.Millisecond, refused.Retry)
 		require.ErrorContains(t, refused, "throttled by tenant, try again in 1.5s")
 
-		again := publish(t, c, "again", client.WithRetry())
+		left := publish(t, c, "left")
 		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeThrottled, Retry: 1500}.Append(nil))
-		pass(1499 * time.Millisecond)
-		require.Len(t, p.seqs(), 2)
-		pass(time.Millisecond)
-		require.Equal(t, []uint64{1, 2, 2}, p.seqs())
-		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeThrottled}.Append(nil)) // no delay: back-off from 5 s
-		pass(4999 * time.Millisecond)
-		require.Len(t, p.seqs(), 3)
-		pass(5 * time.Second)
-		require.Len(t, p.seqs(), 4)
-		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeUnknownID}.Append(nil)) // at once
-		pass(time.Second)
-		require.Len(t, p.seqs(), 5)
-		p.peer.send(wire.Ack{Seq: 2, Code: wire.CodeNoCentral}.Append(nil)) // not this
-		require.ErrorContains(t, <-again, "no central here")
+		synctest.Wait()
+		require.NoError(t, c.Close())
+		require.ErrorIs(t, <-left, client.ErrClosed)
 	})
 }
 
@@ -157,7 +179,7 @@ func TestAcksCoverInTheOrderOfWriting(t *testing.T) {
 		refused := publish(t, c, "1", client.WithRetry())
 		second := publish(t, c, "2")
 		p.peer.send(wire.Ack{Seq: 1, Code: wire.CodeThrottled, Retry: 1000}.Append(nil))
-		pass(time.Second)
+		pass(2 * time.Second)
 		require.Equal(t, []uint64{1, 2, 1}, p.seqs())
 		p.peer.send(wire.Ack{Seq: 2}.Append(nil))
 		require.NoError(t, <-second)

@@ -197,7 +197,7 @@ func (s *session) onClose(f wire.Close) error {
 }
 
 func (s *session) onError(f wire.Refusal) error {
-	refusal := &RefusedError{Code: f.Code}
+	refusal := &RefusedError{Code: f.Code, Text: string(f.Text)}
 	switch {
 	case f.Type == wire.TypeSubscribe && f.Number <= 1<<32-1 && s.links[uint32(f.Number)] != nil:
 		return s.refused(s.links[uint32(f.Number)], refusal)
@@ -214,7 +214,7 @@ func (s *session) onAck(f wire.Ack) error {
 	if f.Code.Class() == wire.ClassFine {
 		s.outbox.acknowledge(f.Seq)
 	} else {
-		s.outbox.refuse(f.Seq, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond})
+		s.outbox.refuse(f.Seq, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond, Text: string(f.Text)})
 	}
 	return nil
 }

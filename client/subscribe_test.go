@@ -289,6 +289,9 @@ func TestTwoSubscriptionsOfOneTopic(t *testing.T) {
 				}
 			}
 			want := fmt.Sprint(6 + round)
+			if round > 0 {
+				require.Equal(t, unseenMissing, next(t, wild))
+			}
 			for _, s := range []*client.Subscription{now, all, wild} {
 				require.Equal(t, want, short(next(t, s)))
 			}

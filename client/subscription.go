@@ -30,7 +30,8 @@ type Subscription struct {
 // Subscribe asks for the messages of a filter, in which + stands for one level
 // and a last # for the rest. It returns when a gateway has agreed. The
 // subscription lasts over reconnects; an exact filter resumes where it was, a
-// wildcard resumes the last 1,024 topics that it has seen.
+// wildcard resumes the last 1,024 topics that it has seen, and says by a Gap without
+// a topic that others may have had messages.
 //
 // A subscription whose application does not call Next in time stops the reading of
 // the whole connection once its buffer is full. The other subscriptions of this

@@ -41,6 +41,8 @@ type Gateway struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	broadcastText []byte // goes with a refusal of what is not broadcast; static too
+
 	// Shared by the loops.
 	limits     atomic.Pointer[Limits]
 	identities *identities
@@ -111,6 +113,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.engine = &engine{g: g}
 	g.byEvent.Store(&[]adoption{})
+	g.broadcastText = broadcastText(cfg.Broadcast)
 	for n := range cfg.Loops {
 		g.loops = append(g.loops, newLoop(g, n))
 	}

@@ -153,10 +153,10 @@ func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge,
 func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {
 	l.counters.refused(code)
 	if p.Ack {
-		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis}.Append(l.enc[:0]))
+		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis, Text: l.g.why(code)}.Append(l.enc[:0]))
 		return
 	}
-	l.say(s, wire.Refusal{Code: code, Type: p.Type()}.Append(l.enc[:0]))
+	l.say(s, wire.Refusal{Code: code, Type: p.Type(), Text: l.g.why(code)}.Append(l.enc[:0]))
 }
 
 // token takes one publish from the device's rate, which refills by the second.

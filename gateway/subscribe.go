@@ -48,7 +48,7 @@ func (g *Gateway) notBroadcast() wire.Code {
 
 func (l *loop) refuseSub(s *session, sub uint32, code wire.Code) {
 	l.counters.refused(code)
-	l.say(s, wire.Subscribed{Sub: sub, Code: code, Retry: retryMillis}.Append(l.enc[:0]))
+	l.say(s, wire.Subscribed{Sub: sub, Code: code, Retry: retryMillis, Text: l.g.why(code)}.Append(l.enc[:0]))
 }
 
 // retryMillis is the delay that goes with the codes of ClassLater.

@@ -6,6 +6,7 @@ type Ack struct {
 	Seq   uint64
 	Code  Code
 	Retry uint32 // milliseconds; only with a code of ClassLater
+	Text  []byte // why, for people, at most MaxRefusalText; may be empty; aliases the frame after parsing
 }
 
 func (a Ack) body() int {
@@ -13,7 +14,7 @@ func (a Ack) body() int {
 	if a.Code.hasRetry() {
 		n += VarintLen(uint64(a.Retry))
 	}
-	return n
+	return n + textLen(a.Text)
 }
 
 // Len is the length of the frame.
@@ -26,7 +27,7 @@ func (a Ack) Append(dst []byte) []byte {
 	if a.Code.hasRetry() {
 		dst = AppendVarint(dst, uint64(a.Retry))
 	}
-	return dst
+	return appendText(dst, a.Text)
 }
 
 // ParseAck reads the body of an ACK.
@@ -36,6 +37,7 @@ func ParseAck(body []byte) (Ack, error) {
 	if a.Code.hasRetry() {
 		a.Retry = f.u32v("retry")
 	}
+	a.Text = f.text()
 	f.tlvs()
 	if f.err != nil {
 		return Ack{}, f.err

@@ -92,6 +92,17 @@ func (f *fields) str(name string) []byte {
 	return v
 }
 
+// text takes a text from the front of the TLVs, if one is there that people can
+// read. Any other first TLV is left for tlvs to judge.
+func (f *fields) text() []byte {
+	key, value, rest, ok := NextTLV(f.b)
+	if !ok || key != tlvText || len(value) == 0 || !utf8.Valid(value) {
+		return nil
+	}
+	f.b = rest
+	return value
+}
+
 // tlvs checks the TLVs that end a control frame.
 func (f *fields) tlvs() {
 	if f.err == nil && len(f.b) > 0 {

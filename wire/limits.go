@@ -19,6 +19,11 @@ const (
 	// that the smallest device takes them all.
 	MaxControl = 1 << MinFrameLog
 
+	// MaxRefusalText is the longest text of an ACK or SUBSCRIBED: with a header of
+	// two bytes, 16 of the largest numbers and two before the text, the frame is
+	// within MaxControl.
+	MaxRefusalText = MaxControl - 2 - 16 - 2
+
 	// MaxHello is the largest HELLO frame: a stranger is not given more memory.
 	MaxHello = 1024
 	// MaxAuth leaves room in HELLO for everything else.

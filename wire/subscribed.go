@@ -6,6 +6,7 @@ type Subscribed struct {
 	Code  Code
 	Topic TopicID // 0 for a wildcard or a refusal
 	Retry uint32  // milliseconds; only with a code of ClassLater
+	Text  []byte  // why, for people, at most MaxRefusalText; may be empty; aliases the frame after parsing
 }
 
 func (s Subscribed) body() int {
@@ -13,7 +14,7 @@ func (s Subscribed) body() int {
 	if s.Code.hasRetry() {
 		n += VarintLen(uint64(s.Retry))
 	}
-	return n
+	return n + textLen(s.Text)
 }
 
 // Len is the length of the frame.
@@ -27,7 +28,7 @@ func (s Subscribed) Append(dst []byte) []byte {
 	if s.Code.hasRetry() {
 		dst = AppendVarint(dst, uint64(s.Retry))
 	}
-	return dst
+	return appendText(dst, s.Text)
 }
 
 // ParseSubscribed reads the body of a SUBSCRIBED.
@@ -37,6 +38,7 @@ func ParseSubscribed(body []byte) (Subscribed, error) {
 	if s.Code.hasRetry() {
 		s.Retry = f.u32v("retry")
 	}
+	s.Text = f.text()
 	f.tlvs()
 	if f.err != nil {
 		return Subscribed{}, f.err

@@ -3,7 +3,27 @@ package wire
 // TLVs stand at the end of a control frame's body, or in a block of their own
 // before the payload of PUBLISH and MESSAGE: key varint, then a length and that
 // many bytes. An odd key may be ignored, an even one must be understood [W-2.5].
-// No key is defined yet, so a parser skips the odd and refuses the even ones.
+// A parser skips the odd ones that it does not know and refuses the even ones.
+
+// tlvText is the one key that is defined: why a request was refused, for people.
+// It stands first in an ACK or SUBSCRIBED.
+const tlvText = 1
+
+// textLen is the length of the TLV of a text; an empty text has none.
+func textLen(text []byte) int {
+	if len(text) == 0 {
+		return 0
+	}
+	return VarintLen(tlvText) + strLen(len(text))
+}
+
+// appendText appends the TLV of a text.
+func appendText(dst, text []byte) []byte {
+	if len(text) == 0 {
+		return dst
+	}
+	return AppendTLV(dst, tlvText, text)
+}
 
 // AppendTLV appends one TLV.
 func AppendTLV(dst []byte, key uint64, value []byte) []byte {

@@ -204,6 +204,7 @@ func meaning(f frame) map[string]any {
 		if f.Code.Class() == wire.ClassLater {
 			m["retry"] = f.Retry
 		}
+		textTo(m, f.Text)
 		return m
 	case wire.Unsubscribe:
 		return map[string]any{"sub": f.Sub}
@@ -224,6 +225,7 @@ func meaning(f frame) map[string]any {
 		if f.Code.Class() == wire.ClassLater {
 			m["retry"] = f.Retry
 		}
+		textTo(m, f.Text)
 		return m
 	case wire.Credit:
 		return map[string]any{"handle": f.Handle, "bytes": f.Bytes}
@@ -271,6 +273,13 @@ func topicTo(m map[string]any, id wire.TopicID, name []byte) {
 		m["name"] = string(name)
 	} else {
 		m["id"] = id
+	}
+}
+
+// textTo notes why a request was refused, if the frame says so.
+func textTo(m map[string]any, text []byte) {
+	if len(text) > 0 {
+		m["text"] = string(text)
 	}
 }
 
@@ -343,7 +352,7 @@ func build(t testing.TB, name string, m map[string]any) frame {
 		}
 		return s
 	case "SUBSCRIBED":
-		return wire.Subscribed{Sub: w.u32("sub"), Code: w.code("code"), Topic: w.id(), Retry: w.u32("retry")}
+		return wire.Subscribed{Sub: w.u32("sub"), Code: w.code("code"), Topic: w.id(), Retry: w.u32("retry"), Text: w.optional("text", w.text)}
 	case "UNSUBSCRIBE":
 		return wire.Unsubscribe{Sub: w.u32("sub")}
 	case "UNSUBSCRIBED":
@@ -361,7 +370,7 @@ func build(t testing.TB, name string, m map[string]any) frame {
 	case "AUTH":
 		return wire.Auth{Method: wire.AuthMethod(w.u8("method")), Data: w.hex("data")}
 	case "ACK":
-		return wire.Ack{Seq: w.num("seq"), Code: w.code("code"), Retry: w.u32("retry")}
+		return wire.Ack{Seq: w.num("seq"), Code: w.code("code"), Retry: w.u32("retry"), Text: w.optional("text", w.text)}
 	case "CREDIT":
 		return wire.Credit{Handle: w.u32("handle"), Bytes: w.num("bytes")}
 	case "CLOSE":

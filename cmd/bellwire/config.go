@@ -135,7 +135,11 @@ func (e *effective) changes(next *effective) (live, restart []string) {
 func (e *effective) check() error {
 	var failed settingsError
 	for _, p := range e.problems() {
-		failed.problems = append(failed.problems, settingsProblem{e.origin(p.key), p.key, p.text})
+		problem := settingsProblem{origin: e.origin(p.key), key: p.key, text: p.text}
+		if other := e.origin(p.against); p.against != "" && other.kind != fromDefault {
+			problem.against, problem.cause = p.against, other
+		}
+		failed.problems = append(failed.problems, problem)
 	}
 	if len(failed.problems) == 0 {
 		return nil
@@ -149,12 +153,17 @@ type settingsError struct {
 }
 
 type settingsProblem struct {
-	origin origin
-	key    string
-	text   string
+	origin  origin
+	key     string
+	text    string
+	against string // the setting that this one does not go with, if somebody set that
+	cause   origin // of against
 }
 
 func (p settingsProblem) String() string {
+	if p.against != "" && p.origin.kind == fromDefault {
+		return fmt.Sprintf("%s: %s does not go with %s (%s): %s", p.cause.where, p.against, p.key, p.origin, p.text)
+	}
 	if p.origin.where == "" {
 		return fmt.Sprintf("%s (%s): %s", p.key, p.origin, p.text)
 	}
@@ -172,7 +181,7 @@ func (e *settingsError) Error() string {
 // code is a usage error as soon as a flag is wrong: the person at the keyboard can mend it.
 func (e *settingsError) code() exitCode {
 	for _, p := range e.problems {
-		if p.origin.kind == fromFlag {
+		if p.origin.kind == fromFlag || p.against != "" && p.cause.kind == fromFlag {
 			return exitUsage
 		}
 	}

@@ -10,16 +10,20 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// problem is what is wrong with one setting, and the way out.
+// problem is what is wrong with one setting, and the way out. against is the other setting that it does not go with, if
+// there is one: whoever set that may be to blame.
 type problem struct {
-	key, text string
+	key, text, against string
 }
 
 // problems holds every setting against its bounds and against the others.
 func (s *Settings) problems() []problem {
 	var found []problem
 	wrong := func(key, format string, args ...any) {
-		found = append(found, problem{key, fmt.Sprintf(format, args...)})
+		found = append(found, problem{key: key, text: fmt.Sprintf(format, args...)})
+	}
+	clash := func(key, against, format string, args ...any) {
+		found = append(found, problem{key: key, against: against, text: fmt.Sprintf(format, args...)})
 	}
 	between := func(key string, value, low, high int) {
 		if value < low || value > high {
@@ -36,17 +40,19 @@ func (s *Settings) problems() []problem {
 			wrong("broadcast", "%v", err)
 		}
 	}
-	s.Limits.problems(wrong, between)
+	s.Limits.problems(wrong, clash, between)
 	s.Drain.problems(wrong)
 	return found
 }
 
-func (l *LimitSettings) problems(wrong func(string, string, ...any), between func(string, int, int, int)) {
+func (l *LimitSettings) problems(wrong func(string, string, ...any), clash func(string, string, string, ...any), between func(string, int, int, int)) {
 	const many = 1 << 30
 	between("limits.connections", l.Connections, 0, many)
 	between("limits.subscriptions", l.Subscriptions, 1, many)
 	between("limits.topics", l.Topics, 1, many)
-	between("limits.topics_per_tenant", l.TopicsPerTenant, 1, l.Topics)
+	if most := l.Topics; l.TopicsPerTenant < 1 || l.TopicsPerTenant > most {
+		clash("limits.topics_per_tenant", "limits.topics", "%d is out of range: write 1 to %d", l.TopicsPerTenant, most)
+	}
 	between("limits.topic_rate", l.TopicRate, 1, many)
 	between("limits.pending_messages", l.PendingMessages, 1, many/4)
 	between("limits.authenticating", l.Authenticating, 1, many)
@@ -56,16 +62,16 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 		wrong("limits.frame", "%s cannot be told to a device: write a power of two from 1KiB to 1MiB", l.Frame)
 	}
 	if l.PendingBytes < l.Frame {
-		wrong("limits.pending_bytes", "%s is less than one frame: write at least limits.frame, %s", l.PendingBytes, l.Frame)
+		clash("limits.pending_bytes", "limits.frame", "%s is less than one frame: write at least limits.frame, %s", l.PendingBytes, l.Frame)
 	}
 	if l.PublishCredit < 2*l.Frame {
-		wrong("limits.publish_credit", "%s is less than two frames: write at least twice limits.frame, %s", l.PublishCredit, 2*l.Frame)
+		clash("limits.publish_credit", "limits.frame", "%s is less than two frames: write at least twice limits.frame, %s", l.PublishCredit, 2*l.Frame)
 	}
 	if l.PublishPool < l.PublishCredit {
-		wrong("limits.publish_pool", "%s is less than one device may take: write at least limits.publish_credit, %s", l.PublishPool, l.PublishCredit)
+		clash("limits.publish_pool", "limits.publish_credit", "%s is less than one device may take: write at least limits.publish_credit, %s", l.PublishPool, l.PublishCredit)
 	}
 	if l.Replay.Total < l.Replay.Bytes {
-		wrong("limits.replay.total", "%s is less than one stream may keep: write at least limits.replay.bytes, %s", l.Replay.Total, l.Replay.Bytes)
+		clash("limits.replay.total", "limits.replay.bytes", "%s is less than one stream may keep: write at least limits.replay.bytes, %s", l.Replay.Total, l.Replay.Bytes)
 	}
 	if l.PublishPool < 64<<10 {
 		wrong("limits.publish_pool", "%s is too little: write at least 64KiB", l.PublishPool)
@@ -82,10 +88,10 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	atLeast(wrong, "limits.user_timeout", l.UserTimeout, time.Second)
 	atLeast(wrong, "limits.authenticate_within", l.AuthenticateWithin, time.Second)
 	atLeast(wrong, "limits.replay.age", l.Replay.Age, time.Second)
-	l.Keepalive.problems(wrong)
+	l.Keepalive.problems(wrong, clash)
 }
 
-func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
+func (k *KeepaliveSettings) problems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
 	for _, each := range []struct {
 		key   string
 		value time.Duration
@@ -95,7 +101,11 @@ func (k *KeepaliveSettings) problems(wrong func(string, string, ...any)) {
 		}
 	}
 	if k.Default < k.Min || k.Default > k.Max {
-		wrong("limits.keepalive.default", "%s is out of range: write limits.keepalive.min to max, %s to %s",
+		against := "limits.keepalive.min"
+		if k.Default > k.Max {
+			against = "limits.keepalive.max"
+		}
+		clash("limits.keepalive.default", against, "%s is out of range: write limits.keepalive.min to max, %s to %s",
 			durationText(k.Default), durationText(k.Min), durationText(k.Max))
 	}
 	if k.Max > 12*time.Hour {

@@ -69,7 +69,22 @@ func TestConfigCheck(t *testing.T) {
 	contradicting := writeFile(t, "limits:\n  keepalive: {min: 1h}\n")
 	code, _, stderr = ran(nil, "config", "check", contradicting)
 	require.Equal(t, exitFailed, code)
-	require.Contains(t, stderr, "limits.keepalive.default (default): 10m is out of range")
+	require.Equal(t, "bellwire: "+contradicting+":2: limits.keepalive.min does not go with limits.keepalive.default (default): "+
+		"10m is out of range: write limits.keepalive.min to max, 1h to 1h\n", stderr)
+}
+
+// TestAFlagThatDefaultsDoNotGoWith: the flag is to blame, not the default that it does not fit.
+func TestAFlagThatDefaultsDoNotGoWith(t *testing.T) {
+	code, _, stderr := ran(nil, "config", "show", "--limits-frame", "1MiB")
+	require.Equal(t, exitUsage, code)
+	require.Contains(t, stderr, "bellwire: --limits-frame: limits.frame does not go with limits.pending_bytes (default): "+
+		"256KiB is less than one frame: write at least limits.frame, 1MiB\n")
+	code, _, stderr = ran(nil, "config", "show", "--limits-frame", "1MiB", "--limits-pending-bytes=1MiB", "--limits-publish-credit=1MiB")
+	require.Equal(t, exitUsage, code)
+	require.Equal(t, "bellwire: --limits-publish-credit: limits.publish_credit: 1MiB is less than two frames: "+
+		"write at least twice limits.frame, 2MiB\n", stderr, "both were given: the rule is that of the second")
+	code, _, _ = ran(map[string]string{"BELLWIRE_LIMITS_FRAME": "1MiB"}, "config", "show")
+	require.Equal(t, exitFailed, code, "not the command line's fault")
 }
 
 func TestConfigShowTable(t *testing.T) {

@@ -70,7 +70,7 @@ func (r *configReader) wrong(at *token.Token, key, format string, args ...any) {
 	if key == "" {
 		key = "settings"
 	}
-	r.failed.problems = append(r.failed.problems, settingsProblem{where, key, fmt.Sprintf(format, args...)})
+	r.failed.problems = append(r.failed.problems, settingsProblem{origin: where, key: key, text: fmt.Sprintf(format, args...)})
 }
 
 func (r *configReader) syntaxError(err error) error {

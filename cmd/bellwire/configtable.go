@@ -245,7 +245,7 @@ func defaultSettings() (Settings, error) {
 	var s Settings
 	for _, row := range settingTable {
 		if err := setText(row.target(&s), row.value); err != nil {
-			return Settings{}, &settingsError{[]settingsProblem{{origin{kind: fromDefault}, row.key, err.Error()}}}
+			return Settings{}, &settingsError{[]settingsProblem{{origin: origin{kind: fromDefault}, key: row.key, text: err.Error()}}}
 		}
 	}
 	return s, nil

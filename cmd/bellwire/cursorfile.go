@@ -120,7 +120,7 @@ func replaceFile(path string, text []byte) error {
 type cursorKeeper struct {
 	path  string
 	other []client.TopicPosition   // of the file, for filters that this run does not have
-	parts [][]client.TopicPosition // by subscription, as of what it has printed
+	parts [][]client.TopicPosition // by subscription, as of what it has printed; nil: there was no file
 }
 
 // openCursor reads the file and gives each filter its part.
@@ -130,6 +130,11 @@ func openCursor(path string, filters []string) (*cursorKeeper, error) {
 		return nil, err
 	}
 	k := &cursorKeeper{path: path, parts: make([][]client.TopicPosition, len(filters))}
+	if all != nil {
+		for i := range k.parts {
+			k.parts[i] = []client.TopicPosition{}
+		}
+	}
 	for _, p := range all {
 		matched := false
 		for i, filter := range filters {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"runtime"
 	"testing"
 	"time"
 
@@ -14,9 +13,7 @@ import (
 )
 
 func TestDemoAddsUp(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the gateway is a Linux product")
-	}
+	needsGateway(t)
 	code, stdout, stderr := ran(nil, "demo", "--devices=20", "--duration=100ms", "--interval=50ms")
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "2 broadcasts × 20 devices = 40 deliveries: 40 arrived, 0 announced as gaps\n")

@@ -26,14 +26,14 @@ type eventPrinter struct {
 	notes  io.Writer // what is for a person only
 }
 
-// print writes one event with one Write, and says whether it was a message.
-func (p *eventPrinter) print(event client.Event) (message bool, err error) {
+// print writes one event of a filter with one Write, and says whether it was a message.
+func (p *eventPrinter) print(filter string, event client.Event) (message bool, err error) {
 	m, message := event.(client.Message)
 	switch {
 	case p.format == formatJSON:
-		err = p.printJSON(event)
+		err = p.printJSON(filter, event)
 	case !message:
-		_, err = io.WriteString(p.notes, "bellwire: "+noticeText(event)+"\n")
+		_, err = io.WriteString(p.notes, "bellwire: "+noticeText(filter, event)+"\n")
 	case p.format == formatRaw:
 		_, err = p.out.Write(m.Payload)
 	default:
@@ -46,6 +46,7 @@ func (p *eventPrinter) print(event client.Event) (message bool, err error) {
 type eventJSON struct {
 	Kind          string  `json:"kind"` // message, gap, end
 	Topic         string  `json:"topic,omitempty"`
+	Filter        string  `json:"filter,omitempty"`         // of a gap without a topic: any topic that it matches
 	Payload       *string `json:"payload,omitempty"`        // if it is UTF-8
 	PayloadBase64 *string `json:"payload_base64,omitempty"` // if not
 	Life          string  `json:"life,omitempty"`
@@ -56,7 +57,7 @@ type eventJSON struct {
 	How           string  `json:"how,omitempty"`
 }
 
-func (p *eventPrinter) printJSON(event client.Event) error {
+func (p *eventPrinter) printJSON(filter string, event client.Event) error {
 	var line eventJSON
 	switch v := event.(type) {
 	case client.Message:
@@ -73,6 +74,9 @@ func (p *eventPrinter) printJSON(event client.Event) error {
 		}
 	case client.Gap:
 		line = eventJSON{Kind: "gap", Topic: v.Topic, Reason: v.Reason.String()}
+		if v.Topic == "" {
+			line.Filter = filter
+		}
 		if v.Count > 0 {
 			line.Count = &v.Count
 		}
@@ -91,12 +95,12 @@ func (p *eventPrinter) printJSON(event client.Event) error {
 }
 
 // noticeText is a gap or an end in words.
-func noticeText(event client.Event) string {
+func noticeText(filter string, event client.Event) string {
 	switch v := event.(type) {
 	case client.Gap:
 		topic := v.Topic
 		if topic == "" {
-			topic = "any topic"
+			topic = "any topic of " + filter
 		}
 		if v.Count == 0 {
 			return fmt.Sprintf("gap: messages of %s may be missing (%s)", topic, v.Reason)

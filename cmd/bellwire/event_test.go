@@ -30,7 +30,7 @@ func TestEventsArePrinted(t *testing.T) {
 		{formatText, message, "a x\\ny\n", ""},
 		{formatText, empty, "a \n", ""},
 		{formatText, gap, "", "bellwire: gap: 3 of a missing (slow)\n"},
-		{formatText, unknown, "", "bellwire: gap: messages of any topic may be missing (no longer kept)\n"},
+		{formatText, unknown, "", "bellwire: gap: messages of any topic of a/# may be missing (no longer kept)\n"},
 		{formatText, end, "", "bellwire: end: life 0000000000000abc of a is over (restarted)\n"},
 		{formatRaw, message, "x\ny", ""},
 		{formatRaw, bytesMessage, "\xff", ""},
@@ -39,12 +39,12 @@ func TestEventsArePrinted(t *testing.T) {
 		{formatJSON, bytesMessage, `{"kind":"message","topic":"a","payload_base64":"/w=="}` + "\n", ""},
 		{formatJSON, empty, `{"kind":"message","topic":"a","payload":"","life":"0000000000000abc","offset":1}` + "\n", ""},
 		{formatJSON, gap, `{"kind":"gap","topic":"a","life":"0000000000000abc","reason":"slow","count":3}` + "\n", ""},
-		{formatJSON, unknown, `{"kind":"gap","reason":"no longer kept"}` + "\n", ""},
+		{formatJSON, unknown, `{"kind":"gap","filter":"a/#","reason":"no longer kept"}` + "\n", ""},
 		{formatJSON, end, `{"kind":"end","topic":"a","life":"0000000000000abc","how":"restarted"}` + "\n", ""},
 	} {
 		var out, notes bytes.Buffer
 		p := eventPrinter{format: test.format, out: &out, notes: &notes}
-		isMessage, err := p.print(test.event)
+		isMessage, err := p.print("a/#", test.event)
 		require.NoError(t, err)
 		_, want := test.event.(client.Message)
 		require.Equal(t, want, isMessage)
@@ -56,7 +56,7 @@ func TestEventsArePrinted(t *testing.T) {
 func TestEventsThatCannotBePrinted(t *testing.T) {
 	for _, format := range []string{formatText, formatRaw, formatJSON} {
 		p := eventPrinter{format: format, out: brokenPipe{}}
-		_, err := p.print(client.Message{Topic: "a", Payload: []byte("x")})
+		_, err := p.print("a", client.Message{Topic: "a", Payload: []byte("x")})
 		require.ErrorIs(t, err, io.ErrClosedPipe, format)
 	}
 }

@@ -24,6 +24,7 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 
 // TestGoodSettingsAreGoodForTheGateway: what the check lets through, New takes.
 func TestGoodSettingsAreGoodForTheGateway(t *testing.T) {
+	needsGateway(t)
 	for _, row := range settingTable {
 		for _, value := range []string{layers[row.key].file, layers[row.key].environment, layers[row.key].flag} {
 			got, err := shown(t, nil, "--"+row.flag()+"="+value)

@@ -131,9 +131,25 @@ func newParser(base Settings, options ...kong.Option) (*kong.Kong, error) {
 		kong.Description("An edge gateway that very many small devices stay connected to, and that broadcasts to them.\n\n" +
 			"Every flag may also be set in the environment: --log-level as " + envName("log-level") + "."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
-		kong.PostBuild(func(k *kong.Kong) error { return describeSettings(k.Model.Node, base) }),
+		kong.PostBuild(func(k *kong.Kong) error {
+			showDefaults(k.Model.Node)
+			return describeSettings(k.Model.Node, base)
+		}),
 	}, options...)
 	return kong.New(new(cli), options...)
+}
+
+// showDefaults adds the default to the text of each flag below node that has a placeholder, which kong shows instead of it.
+// A zero is no default that a person asks for: where it means something, the text says so.
+func showDefaults(node *kong.Node) {
+	for _, flag := range node.Flags {
+		if flag.HasDefault && flag.PlaceHolder != "" && flag.Default != "" && flag.Default != "0" {
+			flag.Help += " Default: " + flag.Default + "."
+		}
+	}
+	for _, child := range node.Children {
+		showDefaults(child)
+	}
 }
 
 // describeSettings gives each flag that is a setting its text and its default, below node.

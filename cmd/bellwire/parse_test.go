@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -107,4 +108,19 @@ func TestEachFieldOfSettingsHasARow(t *testing.T) {
 	}
 	walk(reflect.ValueOf(s).Elem(), "Settings.")
 	require.Empty(t, rows, "two rows for one field")
+}
+
+// TestHelpShowsDefaults: also where a placeholder stands in their place.
+func TestHelpShowsDefaults(t *testing.T) {
+	for _, test := range []struct{ command, want string }{
+		{"sub", "Default: 127.0.0.1:7311."},
+		{"pub", "Default: 127.0.0.1:7311."},
+		{"status", "Default: 127.0.0.1:7312."},
+		{"demo", "Default: 1000."},
+		{"demo", "Default: 10s."},
+		{"serve", `--listen="127.0.0.1:7311"`},
+	} {
+		_, help, _ := ran(nil, test.command, "--help")
+		require.Contains(t, strings.Join(strings.Fields(help), " "), test.want, test.command)
+	}
 }

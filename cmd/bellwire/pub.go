@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,8 +23,10 @@ type pubCmd struct {
 
 // Help says when it is done.
 func (c *pubCmd) Help() string {
-	return "Ends with 0 once the gateway has acknowledged everything. If the connection is lost before an answer, nobody knows whether " +
-		"that message was published: without --retry this ends with 3."
+	return "Ends with 0 once the gateway has acknowledged everything. Where the gateway says \"later\", as when this is faster than its " +
+		"limits.publish_rate, the message waits as long as the gateway asks and is sent again. A line of the standard input that is " +
+		"too large for the gateway is left out: the standard error says which, the others go on, and at the end this ends with 1. " +
+		"If the connection is lost before an answer, nobody knows whether that message was published: without --retry this ends with 3."
 }
 
 // standardInput as the payload stands for its lines.
@@ -53,22 +52,58 @@ func (c *pubCmd) Run(e *env) error {
 	if c.Rate > 0 {
 		limiter.SetLimit(rate.Limit(c.Rate))
 	}
-	next := c.repeated()
+	next, left := c.repeated(), leftOut{notes: e.stderr}
 	if c.Payload == standardInput {
 		next = linesOf(d.ctx, e.stdin, c.Count)
 	}
 	for number := 1; ; number++ {
 		payload, more, err := next()
-		if err != nil || !more {
-			return d.reason(err)
+		if err == nil && !more {
+			return left.err()
 		}
-		if err := limiter.Wait(d.ctx); err != nil {
-			return d.reason(err)
+		if err == nil {
+			if err := limiter.Wait(d.ctx); err != nil {
+				return d.reason(err)
+			}
+			err = d.Publish(d.ctx, c.Topic, payload, options...)
 		}
-		if err := d.Publish(d.ctx, c.Topic, payload, options...); err != nil {
+		switch {
+		case err == nil:
+		case c.Payload == standardInput && tooLarge(err) && d.ctx.Err() == nil:
+			left.out(c.explain(err, number))
+		default:
 			return d.reason(c.explain(err, number))
 		}
 	}
+}
+
+// leftOut counts the lines that no gateway, or not this one, can take.
+type leftOut struct {
+	notes io.Writer
+	lines int
+}
+
+// out tells of one.
+func (l *leftOut) out(why error) {
+	l.lines++
+	fmt.Fprintf(l.notes, "bellwire: left out: %s\n", inWords(why))
+}
+
+// err is what to end with: a stream that is not whole is no success.
+func (l *leftOut) err() error {
+	switch l.lines {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("1 line was too large and was not published")
+	}
+	return fmt.Errorf("%d lines were too large and were not published", l.lines)
+}
+
+// tooLarge: this message alone is to blame, and the next one may fit.
+func tooLarge(err error) bool {
+	var refused *client.RefusedError
+	return errors.Is(err, errLongLine) || errors.As(err, &refused) && refused.Code == wire.CodePayloadTooLarge
 }
 
 func (c *pubCmd) check() error {
@@ -92,6 +127,9 @@ func (c *pubCmd) explain(err error, number int) error {
 	}
 	switch refused.Code {
 	case wire.CodeNoCentral:
+		if refused.Text != "" {
+			return err // the gateway has said what would do
+		}
 		return fmt.Errorf("%w: this gateway publishes only broadcast topics, which are those that match its filters: "+
 			"broadcast/# unless it was told others (`bellwire status` shows them)", err)
 	case wire.CodePayloadTooLarge:
@@ -109,47 +147,5 @@ func (c *pubCmd) repeated() source {
 	return func() ([]byte, bool, error) {
 		left--
 		return payload, left >= 0, nil
-	}
-}
-
-// maxLine is the longest line that a gateway could take.
-const maxLine = 1 << wire.MaxFrameLog
-
-// linesOf hands out the lines of r without their ends, at most so many if most is not 0. A reader that blocks does not
-// keep it from ending with the context.
-func linesOf(ctx context.Context, r io.Reader, most int) source {
-	type line struct {
-		text []byte
-		err  error
-	}
-	lines := make(chan line)
-	hand := func(l line) bool {
-		select {
-		case lines <- l:
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
-	go func() {
-		defer close(lines)
-		scanner := bufio.NewScanner(r)
-		scanner.Buffer(nil, maxLine)
-		for n := 0; (most == 0 || n < most) && scanner.Scan(); n++ {
-			if !hand(line{text: bytes.Clone(scanner.Bytes())}) {
-				return
-			}
-		}
-		if err := scanner.Err(); err != nil {
-			hand(line{err: fmt.Errorf("reading the standard input: %w", err)})
-		}
-	}()
-	return func() ([]byte, bool, error) {
-		select {
-		case l, more := <-lines:
-			return l.text, more, l.err
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -52,8 +53,37 @@ func TestLinesThatCannotBeRead(t *testing.T) {
 	got, err := drained(linesOf(t.Context(), io.MultiReader(strings.NewReader("one\n"), iotest.ErrReader(errors.New("torn"))), 0))
 	require.Equal(t, []string{"one"}, got)
 	require.ErrorContains(t, err, "torn")
-	_, err = drained(linesOf(t.Context(), strings.NewReader(strings.Repeat("x", maxLine+1)), 0))
-	require.ErrorContains(t, err, "too long")
+}
+
+// TestLongLines: a line that no gateway takes costs only itself.
+func TestLongLines(t *testing.T) {
+	fits, long := strings.Repeat("x", maxLine-1), strings.Repeat("y", maxLine)
+	next := linesOf(t.Context(), strings.NewReader(long+"\n"+fits+"\n"+long+long+"\nlast\n"+long+"y"), 0)
+	for i, want := range []string{"", fits, "", "last", ""} {
+		payload, more, err := next()
+		require.True(t, more)
+		if want == "" {
+			require.ErrorIs(t, err, errLongLine, "line %d", i+1)
+			require.True(t, tooLarge(err))
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, want, string(payload))
+	}
+	_, more, err := next()
+	require.NoError(t, err)
+	require.False(t, more)
+}
+
+func TestLeftOut(t *testing.T) {
+	var notes bytes.Buffer
+	left := leftOut{notes: &notes}
+	require.NoError(t, left.err())
+	left.out(errors.New("line 3: too large"))
+	require.EqualError(t, left.err(), "1 line was too large and was not published")
+	left.out(errors.New("line 7: too large"))
+	require.EqualError(t, left.err(), "2 lines were too large and were not published")
+	require.Equal(t, "bellwire: left out: line 3: too large\nbellwire: left out: line 7: too large\n", notes.String())
 }
 
 func TestLinesEndWithTheContext(t *testing.T) {
@@ -103,6 +133,9 @@ func TestRefusalsSayWhatWouldDo(t *testing.T) {
 	require.ErrorContains(t, err, "no central here")
 	require.ErrorContains(t, err, "broadcast/#")
 	require.NotContains(t, err.Error(), "line")
+	err = once.explain(&client.RefusedError{Code: wire.CodeNoCentral, What: "publishing on a", Text: "broadcast topics: alerts/#"}, 1)
+	require.ErrorContains(t, err, "alerts/#")
+	require.NotContains(t, err.Error(), "broadcast/#", "the gateway said which filters it has")
 	err = line.explain(&client.RefusedError{Code: wire.CodePayloadTooLarge}, 7)
 	require.ErrorContains(t, err, "line 7: ")
 	require.ErrorContains(t, err, "limits.frame")

@@ -32,10 +32,14 @@ type job struct {
 	ended   chan struct{}
 }
 
+// kill ends the job and all that it started.
 func (j *job) kill() {
-	_ = j.command.Process.Kill() // it may have ended
+	_ = j.signal(syscall.SIGKILL) // it may have ended
 	<-j.ended
 }
+
+// signal is for the whole process group: a shell that is killed alone leaves its pipeline behind.
+func (j *job) signal(s syscall.Signal) error { return syscall.Kill(-j.command.Process.Pid, s) }
 
 func jobNamed(ts *testscript.TestScript, name string) *job {
 	j := ts.Value(jobsKey{}).(map[string]*job)[name]
@@ -60,6 +64,7 @@ func start(ts *testscript.TestScript, neg bool, args []string) {
 	command := exec.Command(program, args[2:]...)
 	command.Dir = ts.MkAbs(".")
 	command.Env = environmentOf(ts)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that signals reach all of it
 	out, err := os.Create(ts.MkAbs(name + ".out"))
 	ts.Check(err)
 	j := &job{command: command, ended: make(chan struct{})}
@@ -152,12 +157,12 @@ var signals = map[string]syscall.Signal{
 	"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP,
 }
 
-// signal NAME SIGNAL sends one.
+// signal NAME SIGNAL sends one, to the process and all that it started.
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 || signals[args[1]] == 0 {
 		ts.Fatalf("usage: signal NAME INT|TERM|HUP|KILL|STOP")
 	}
-	ts.Check(jobNamed(ts, args[0]).command.Process.Signal(signals[args[1]]))
+	ts.Check(jobNamed(ts, args[0]).signal(signals[args[1]]))
 }
 
 // ended NAME CODE waits until a process has ended and checks its exit code; -1 is a process that a signal ended.

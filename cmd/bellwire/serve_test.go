@@ -89,12 +89,18 @@ func (r *running) until(t *testing.T, b *lockedBuffer, pattern string) []string 
 	return want.FindStringSubmatch(b.String())
 }
 
-// gatewayFor starts `serve` on free ports and returns its addresses.
-func gatewayFor(t *testing.T, variables map[string]string, args ...string) (r *running, listen, admin string) {
+// needsGateway skips a test that starts a gateway where there is none.
+func needsGateway(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the gateway is a Linux product")
 	}
+}
+
+// gatewayFor starts `serve` on free ports and returns its addresses.
+func gatewayFor(t *testing.T, variables map[string]string, args ...string) (r *running, listen, admin string) {
+	t.Helper()
+	needsGateway(t)
 	r = started(t, variables, nil, append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-spread=0s"}, args...)...)
 	found := r.until(t, &r.errs, `"msg":"serving".*"listen":"([^"]*)","admin":"([^"]*)"`)
 	return r, found[1], found[2]
@@ -211,6 +217,7 @@ func TestServeReloads(t *testing.T) {
 }
 
 func TestServeTellsTheServiceManager(t *testing.T) {
+	needsGateway(t)
 	path := filepath.Join(t.TempDir(), "notify")
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 	require.NoError(t, err)
@@ -233,6 +240,7 @@ func TestServeTellsTheServiceManager(t *testing.T) {
 }
 
 func TestServeWithAPortInUse(t *testing.T) {
+	needsGateway(t)
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()

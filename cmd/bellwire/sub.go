@@ -27,8 +27,9 @@ type subCmd struct {
 // Help says what the exit codes and the cursor promise.
 func (c *subCmd) Help() string {
 	return "Messages that will not come are told as a gap: in JSON among the messages, else on the standard error. The cursor file is " +
-		"written after a message was printed, at most ten times a second: a crash repeats messages and never loses one. A message " +
-		"that matches two filters is printed for each."
+		"written after a message was printed, at most ten times a second: a crash repeats messages and never loses one. A filter " +
+		"with a wildcard goes on in the topics that it has seen; each time that it comes back, after a lost connection or with --cursor, a gap " +
+		"says that other topics may have had messages. A message that matches two filters is printed for each."
 }
 
 var (
@@ -82,13 +83,14 @@ func (c *subCmd) filters() ([]string, error) {
 	return filters, nil
 }
 
-// options are those of one subscription that goes on from positions, if there are any.
-func (c *subCmd) options(positions []client.TopicPosition) []client.SubOption {
+// options are those of one subscription that goes on from positions, if there are any; nil if there is no cursor file. A
+// wildcard of a file without positions was away all the same, and has to say so.
+func (c *subCmd) options(filter string, positions []client.TopicPosition) []client.SubOption {
 	options := []client.SubOption{client.WithPolicy(policies[c.Policy]), client.WithStart(starts[c.Start])}
 	if c.NoEcho {
 		options = append(options, client.WithNoEcho())
 	}
-	if len(positions) > 0 {
+	if len(positions) > 0 || positions != nil && wire.IsWildcard([]byte(filter)) {
 		options = append(options, client.WithCursor(positions...))
 	}
 	return options
@@ -112,7 +114,7 @@ type subscriber struct {
 }
 
 // run subscribes and returns why it ended: nil if all has come.
-func (s *subscriber) run(filters []string, options func([]client.TopicPosition) []client.SubOption) error {
+func (s *subscriber) run(filters []string, options func(string, []client.TopicPosition) []client.SubOption) error {
 	ctx, end := context.WithCancelCause(s.device.ctx)
 	defer end(nil)
 	var following sync.WaitGroup
@@ -122,7 +124,7 @@ func (s *subscriber) run(filters []string, options func([]client.TopicPosition) 
 		if s.cursor != nil {
 			positions = s.cursor.parts[i]
 		}
-		subscription, err := s.device.Subscribe(ctx, filter, options(positions)...)
+		subscription, err := s.device.Subscribe(ctx, filter, options(filter, positions)...)
 		if err != nil {
 			if cause := context.Cause(ctx); cause != nil {
 				err = cause
@@ -158,7 +160,7 @@ func (s *subscriber) follow(ctx context.Context, number int, subscription *clien
 			}
 			return err
 		default:
-			printed, err := s.print(event)
+			printed, err := s.print(subscription.Filter(), event)
 			unsaved = unsaved || printed && s.cursor != nil
 			if err != nil {
 				if printed && unsaved {
@@ -196,13 +198,13 @@ func next(ctx context.Context, subscription *client.Subscription, unsaved bool, 
 }
 
 // print prints one event unless enough has come already; errEnough comes with the last one as well.
-func (s *subscriber) print(event client.Event) (bool, error) {
+func (s *subscriber) print(filter string, event client.Event) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.counted && s.left == 0 {
 		return false, errEnough
 	}
-	message, err := s.printer.print(event)
+	message, err := s.printer.print(filter, event)
 	if err != nil {
 		return false, fmt.Errorf("cannot print: %w", err)
 	}

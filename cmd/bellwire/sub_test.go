@@ -42,8 +42,11 @@ func TestSubOptionsAreAllKnown(t *testing.T) {
 			}
 		}
 	}
-	require.Len(t, (&subCmd{}).options(nil), 2)
-	require.Len(t, (&subCmd{NoEcho: true}).options([]client.TopicPosition{place("a", 1, 1)}), 4)
+	require.Len(t, (&subCmd{}).options("a", nil), 2)
+	require.Len(t, (&subCmd{NoEcho: true}).options("a", []client.TopicPosition{place("a", 1, 1)}), 4)
+	require.Len(t, (&subCmd{}).options("a", []client.TopicPosition{}), 2, "a topic that the file does not have begins as asked")
+	require.Len(t, (&subCmd{}).options("a/#", nil), 2, "there is no cursor file")
+	require.Len(t, (&subCmd{}).options("a/#", []client.TopicPosition{}), 3, "it was away, and has seen no topic yet")
 }
 
 // TestPrintingStopsAtTheCount: two subscriptions may have a message each for the last place.
@@ -63,7 +66,7 @@ func TestPrintingStopsAtTheCount(t *testing.T) {
 		{message, false, errEnough},
 		{gap, false, errEnough},
 	} {
-		printed, err := s.print(step.event)
+		printed, err := s.print("a", step.event)
 		require.Equal(t, step.printed, printed)
 		require.Equal(t, step.err, err)
 	}

@@ -2,6 +2,7 @@
 
 Written from PROTOCOL.md alone; clauses are named [W-…].
 """
+import contextlib
 import unicodedata
 
 OK, LIVE_ONLY, GATEWAY_LOST, OVERLOAD = 0x00, 0x01, 0x21, 0x40
@@ -75,11 +76,17 @@ class Body:
             raise ProtocolError(MALFORMED, "not UTF-8") from None
 
     def tlvs(self):
-        """Skips odd TLVs to the end, refuses even ones [W-2.5]."""
+        """Skips odd TLVs to the end, refuses even ones [W-2.5]. The text is the first one, if it is a text; else ""."""
+        text, first = "", self.at
         while self.at < len(self.data):
-            if self.varint() % 2 == 0:
+            at, key = self.at, self.varint()
+            if key % 2 == 0:
                 raise ProtocolError(UNKNOWN_TYPE, "even TLV")
-            self.bytes()
+            value = self.bytes()
+            if key == TEXT and at == first:
+                with contextlib.suppress(UnicodeDecodeError):
+                    text = value.decode()
+        return text
 
 
 KINDS = {   # kind: (read, write)
@@ -114,6 +121,8 @@ LAYOUTS = {   # type: (frame, fields); SUBSCRIBE, PUBLISH and MESSAGE depend on 
     0x83: ("LIVE", "sub:v32"),
 }
 LAYOUTS = {t: (name, [f.split(":") for f in fields.split()]) for t, (name, fields) in LAYOUTS.items()}
+REFUSALS = ("SUBSCRIBED", "ACK")    # may say why in a TLV
+TEXT = 1                            # its key
 TYPES = {name: t for t, (name, _) in LAYOUTS.items()}
 
 
@@ -127,6 +136,8 @@ def encode(name, /, **f):
     for field, kind in LAYOUTS[TYPES[name]][1]:
         if field != "retry" or f["code"] >> 5 == LATER:
             body += KINDS[kind][1](f[field])
+    if name in REFUSALS and f.get("text"):
+        body += put_varint(TEXT) + put_bytes(f["text"].encode())
     return frame(TYPES[name], body)
 
 
@@ -154,7 +165,9 @@ def fields(type_, body):
     for field, kind in layout:
         if field != "retry" or f["code"] >> 5 == LATER:
             f[field] = KINDS[kind][0](b)
-    b.tlvs()
+    text = b.tlvs()
+    if name in REFUSALS and text:
+        f["text"] = text
     return name, f
 
 
