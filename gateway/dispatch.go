@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -34,7 +35,7 @@ func (l *loop) traffic(s *session) {
 	if s.closed {
 		return
 	}
-	if used > 0 {
+	if used > 0 || l.g.cfg.without.keepPart {
 		// Of nothing, gnet discards everything. It fails only beyond the end.
 		_, _ = s.conn.Discard(used)
 	}
@@ -76,12 +77,15 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 		if s.stage == stageNew && !l.g.cfg.without.helloLimit {
 			most = wire.MaxHello
 		}
+		if l.g.cfg.without.frameLimit {
+			most = math.MaxInt
+		}
 		t, body, tail, err := wire.Next(rest, most)
 		if errors.Is(err, wire.ErrShort) {
 			return len(b) - len(rest)
 		}
 		if err == nil {
-			err = l.frame(s, t, body, len(rest)-len(tail))
+			err = l.g.cfg.without.pass(l.frame(s, t, body, len(rest)-len(tail)))
 		}
 		if errors.Is(err, errLater) {
 			l.stalled = append(l.stalled, l.handle(s))

@@ -55,7 +55,9 @@ func (e *engine) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 			return
 		}
 		c.SetContext(s)
-		tune(c.Fd(), int(e.g.limits.Load().UserTimeout.Milliseconds()))
+		if !e.g.cfg.without.userTimeout {
+			tune(c.Fd(), int(e.g.limits.Load().UserTimeout.Milliseconds()))
+		}
 		action = gnet.None
 	})
 	return out, action

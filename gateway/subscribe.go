@@ -49,7 +49,7 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 	switch {
 	case q.Topic != 0:
 		return wire.CodeNotSupported // no table was agreed on
-	case wire.CheckFilter(q.Filter) != nil:
+	case wire.CheckFilter(q.Filter) != nil && !l.g.cfg.without.topicCheck:
 		return wire.CodeBadTopic
 	case q.PublishOnly && wire.IsWildcard(q.Filter):
 		return wire.CodeBadTopic
@@ -264,6 +264,9 @@ func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	// A life that the cursor does not name is new to the device: all of it is
 	// missing, so it starts at the beginning.
 	p, _ := q.Cursor.Find(wire.Life(stream.Life()))
+	if l.g.cfg.without.cursor {
+		return oldest
+	}
 	return p.Offset + 1
 }
 
