@@ -50,7 +50,7 @@ func (s *session) join(in *intake) {
 }
 
 // enter sends the SUBSCRIBEs of a subscription, with at most so many helpers, and
-// says how many it took.
+// says how many it took. What was had before is resumed [W-6.8].
 func (s *session) enter(in *intake, helpers int) int {
 	if in.wildcard {
 		return s.enterWildcard(in, helpers)

@@ -114,7 +114,7 @@ func TestUnknownOutcome(t *testing.T) {
 	})
 }
 
-// A refusal of "later" is waited out; the number stays the same [W-5.1].
+// A refusal of "later" is waited out [W-8.3]; the number stays the same [W-5.1].
 func TestRetryLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, p := newGateway(1), &published{}

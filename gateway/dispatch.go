@@ -190,7 +190,7 @@ func (l *loop) closeFrame(s *session, body []byte) error {
 }
 
 // refuseLater answers what later versions offer: the request fails, the
-// connection stays.
+// connection stays [W-10.1].
 func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
 	var number uint64
 	if t.Base() != wire.TypeAuth {

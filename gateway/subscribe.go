@@ -250,7 +250,8 @@ func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had inte
 // under a stream's lock this means nothing of that stream.
 func (l *loop) idle() bool { return !l.run.walking && l.at == len(l.batch) && l.mail.idle() }
 
-// from is the offset that a subscription which does not start now begins with.
+// from is the offset that a subscription which does not start now begins with
+// [W-6.8].
 func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	stream := t.Stream()
 	oldest, next := stream.Kept(l.g.now.Load())

@@ -61,7 +61,8 @@ func truncations(t *testing.T) (all []truncation) {
 	block := []byte{0x49, 5, 1, 'a', 2, 1, 0} // N and X: name, then a block of one odd TLV
 	add("PUBLISH with a block", block, 5, nothing)
 
-	// Of these the gateway takes any body, or looks at the handle alone.
+	// Of these the gateway takes any body [W-2.4] [W-3.3], or looks at the handle
+	// alone [W-10.1].
 	add("AUTH", wire.Auth{Method: 1, Data: []byte("token")}.Append(nil), 0, unsupported)
 	add("ERROR", wire.Refusal{Code: wire.CodeOverload, Type: wire.TypePing, Text: []byte("text")}.Append(nil), 0, nothing)
 	add("a type that may be skipped", []byte{0xF3, 3, 1, 2, 3}, 0, nothing)
