@@ -192,11 +192,12 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 	return nil
 }
 
-// placed tells the caller of Subscribe that nothing is missed from here on.
+// placed tells the caller of Subscribe that nothing is missed from here on. It is
+// told behind what was delivered before, so that its cursor says where it began.
 func (s *session) placed(in *intake) {
 	if !in.answered {
 		in.answered = true
-		in.answers(nil)
+		s.out.add(in, item{placed: true})
 	}
 }
 
