@@ -36,6 +36,7 @@ func (s *states) phases() (all []string) {
 	return all
 }
 
+// HELLO says what the options ask for [W-3.1].
 func TestHelloAndWelcome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(1)
@@ -186,6 +187,7 @@ func TestDeadGateway(t *testing.T) {
 	}
 }
 
+// The client leaves at its moment, and goes where it was sent [W-3.5].
 func TestGoaway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := newGateway(0xA), newGateway(0xB)
@@ -300,7 +302,7 @@ func TestBrokenGateway(t *testing.T) {
 	}
 }
 
-// What a newer gateway may add is passed over.
+// What a newer gateway may add is passed over [W-2.4].
 func TestUnknownFramesAreSkipped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(1)

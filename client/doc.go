@@ -47,6 +47,8 @@
 //
 // # Inside
 //
+// The client meets level 1 of the protocol, and of level 3 the wildcards [W-9.1].
+//
 // A session turns frames into deliveries and bytes and does no I/O; an intake knows
 // what one subscription has had; reconnect decides where to go next. Around them
 // are two goroutines per connection: one reads and delivers, one writes and keeps

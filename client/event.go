@@ -57,6 +57,7 @@ type item struct {
 	offset uint64
 	moves  bool // life is now at offset
 	drops  bool // life is over
+	placed bool // nothing for the application: Subscribe may return
 }
 
 // delivery is an item and whose it is.

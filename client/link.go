@@ -50,7 +50,7 @@ func (s *session) join(in *intake) {
 }
 
 // enter sends the SUBSCRIBEs of a subscription, with at most so many helpers, and
-// says how many it took.
+// says how many it took. What was had before is resumed [W-6.8].
 func (s *session) enter(in *intake, helpers int) int {
 	if in.wildcard {
 		return s.enterWildcard(in, helpers)
@@ -196,11 +196,12 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 	return nil
 }
 
-// placed tells the caller of Subscribe that nothing is missed from here on.
+// placed tells the caller of Subscribe that nothing is missed from here on. It is
+// told behind what was delivered before, so that its cursor says where it began.
 func (s *session) placed(in *intake) {
 	if !in.answered {
 		in.answered = true
-		in.answers(nil)
+		s.out.add(in, item{placed: true})
 	}
 }
 

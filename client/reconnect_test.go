@@ -13,8 +13,8 @@ import (
 
 var errCut = errors.New("cut")
 
-// What each class of codes makes of the next attempt [W-8.2]. Random parts are
-// drawn at one half.
+// What each class of codes makes of the next attempt [W-8.2], and at which address it
+// is [W-8.1]. Random parts are drawn at one half.
 func TestPlan(t *testing.T) {
 	type step struct {
 		end  client.Ending

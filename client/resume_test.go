@@ -263,7 +263,7 @@ func TestUnannouncedJumpWithoutTheCheck(t *testing.T) {
 	})
 }
 
-// A life that ends while connected, in all its ways.
+// A life that ends while connected, in all its ways [W-6.5].
 func TestEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(0xA1)

@@ -97,6 +97,10 @@ func (c *Client) stop(err error) {
 // deliver hands events to their subscriptions.
 func (c *Client) deliver(k *conn, all []delivery) {
 	for _, d := range all {
+		if d.placed {
+			d.to.answers(nil)
+			continue
+		}
 		if d.err != nil {
 			c.mu.Lock()
 			c.intakes = slices.DeleteFunc(c.intakes, func(in *intake) bool { return in == d.to })

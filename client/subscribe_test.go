@@ -106,6 +106,7 @@ func TestSubscribeToWhatIsNotCounted(t *testing.T) {
 	})
 }
 
+// A subscription that is closed is none at the gateway either [W-4.6].
 func TestUnsubscribe(t *testing.T) { // BC-15
 	synctest.Test(t, func(t *testing.T) {
 		g := newGateway(1)

@@ -186,6 +186,8 @@ func (s *session) onStream(f wire.Stream) error {
 	return nil
 }
 
+// onMessage places a message in its stream and hands it on: with onStream, onGap and
+// onEnd the loop of level 1 [W-11.2].
 func (s *session) onMessage(f wire.Message) error {
 	t := s.topics[f.Topic]
 	if f.Name != nil {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -50,8 +49,12 @@ func child(role string) error {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: childDescriptors, Max: childDescriptors}); err != nil {
 			return err
 		}
-	case "panic":
-		cfg.Authenticate = func(context.Context, wire.Hello, netip.AddrPort) (wire.Identity, error) { panic("authenticate") }
+	default:
+		hook, ok := strings.CutPrefix(name, "panic-")
+		if !ok {
+			return fmt.Errorf("no role %q", name)
+		}
+		panicIn(&cfg, hook)
 	}
 	g, err := gateway.New(cfg)
 	if err != nil {
@@ -218,25 +221,27 @@ func TestIdleAdminsLeaveDescriptors(t *testing.T) {
 	}
 }
 
-// A panic in a hook costs one connection; without the guard it costs the process.
+// A panic in a hook costs the connection that it was asked for; without the guard it
+// costs the process.
 func TestPanicCostsOneConnection(t *testing.T) {
-	for _, guard := range []string{"", "recover"} {
-		t.Run("without "+guard, func(t *testing.T) {
-			g := startChild(t, "panic "+guard)
-			defer g.stop()
-			d := gatewaytest.Connect(t, g.addr)
-			d.Send(gatewaytest.Hello("d").Append(nil))
-			if guard != "" {
-				require.Error(t, <-g.ended)
-				require.Contains(t, g.output.String(), "panic: authenticate")
-				return
-			}
-			d.ExpectClosed(wire.CodeOverload)
-			next := gatewaytest.Connect(t, g.addr)
-			next.Send(gatewaytest.Hello("next").Append(nil))
-			next.ExpectClosed(wire.CodeOverload)
-			g.stop()
-			require.NoError(t, <-g.ended, "%s", g.output)
-		})
+	for _, hook := range hooksThatPanic {
+		for _, guard := range []string{"", "recover"} {
+			t.Run(hook+" without "+guard, func(t *testing.T) {
+				t.Parallel()
+				g := startChild(t, "panic-"+hook+" "+guard)
+				defer g.stop()
+				d := askHook(t, g.addr, hook)
+				if guard != "" {
+					require.Error(t, <-g.ended)
+					require.Contains(t, g.output.String(), "panic: "+hook)
+					return
+				}
+				d.ExpectClosed(wire.CodeOverload)
+				askHook(t, g.addr, hook).ExpectClosed(wire.CodeOverload)
+				gatewaytest.Join(t, g.addr, "good").Ping()
+				g.stop()
+				require.NoError(t, <-g.ended, "%s", g.output)
+			})
+		}
 	}
 }

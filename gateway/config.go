@@ -69,6 +69,17 @@ type guards struct {
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
 	wholeFrames                                                     bool // only these keep a session
 
+	refusal     wire.Code // frames that are refused with this code are passed over
+	frameLimit  bool      // a frame is at most as large as the gateway takes
+	topicCheck  bool      // names and filters are checked
+	keepPart    bool      // part of a frame stays where it is until the rest has come
+	lostOnce    bool      // a session is unlinked once
+	unlist      bool      // who is gone is on no list
+	ownSlot     bool      // a handle does not reach the next session of its slot
+	rest        bool      // what a socket did not take is sent later
+	cursor      bool      // a replay begins behind the cursor
+	userTimeout bool      // TCP_USER_TIMEOUT is set
+
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing
 	gapOf        wire.Reason // these positions are announced
@@ -77,6 +88,14 @@ type guards struct {
 	replayOffset bool        // replayed messages carry their offset
 	tell         bool        // a group is told a topic before its first message
 	takeOnce     bool        // a message comes once, however many subscriptions match
+}
+
+// pass is err unless it asks for the code that is taken out.
+func (g *guards) pass(err error) error {
+	if g.refusal != wire.CodeOK && wire.CodeOf(err) == g.refusal {
+		return nil
+	}
+	return err
 }
 
 // mostDrain is the longest part of a drain: GOAWAY tells both parts together in

@@ -131,7 +131,7 @@ func (d *counter) frame(f simFrame) {
 	case wire.TypeTopic:
 		p, err := wire.ParseTopic(f.body)
 		d.m.must(err)
-		if d.names == 0 {
+		if d.names == 0 { // [W-4.7]
 			d.problem("TOPIC to a device without room for names")
 		}
 		d.nameOf[p.Topic] = string(p.Name)

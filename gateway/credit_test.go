@@ -113,3 +113,47 @@ func TestPublishWaitsUntilClosed(t *testing.T) {
 		}
 	})
 }
+
+// A device may spend what it was given to the last byte; one byte more and it is
+// closed [W-5.3], a frame larger than the gateway takes aside, which says so. Without
+// the guard it goes on. All of it comes in one piece and somebody is to get it, so
+// that no CREDIT is in time.
+func TestOverCredit(t *testing.T) {
+	const credit = 8 * kib
+	name := []byte("broadcast/a")
+	frame := func(size int) []byte {
+		p := wire.Publish{Name: name, Payload: make([]byte, size-3-1-len(name))}
+		require.Equal(t, size, p.Len())
+		return p.Append(nil)
+	}
+	for label, c := range map[string]struct {
+		sizes     []int
+		without   guards
+		want      []string
+		delivered int
+	}{
+		"all of it":         {sizes: []int{4096, 4096}, delivered: 2},
+		"one byte more":     {sizes: []int{4096, 3000, 1097}, want: []string{"ERROR over credit for PUBLISH number 0", "CLOSE 0 over credit"}, delivered: 2},
+		"without the guard": {sizes: []int{4096, 3000, 1097}, without: guards{refusal: wire.CodeOverCredit}, delivered: 2},
+		"a frame too large": {sizes: []int{4097}, want: []string{"ERROR frame too large for PUBLISH number 0", "CLOSE 0 frame too large"}},
+	} {
+		t.Run(label, func(t *testing.T) {
+			m := newSim(t, Config{Limits: Limits{Frame: 4096, PublishCredit: credit}, without: c.without})
+			healthy := m.join(0, hello("healthy"))
+			healthy.write(wire.Subscribe{Sub: 1, Filter: name}.Append(nil))
+			healthy.frames()
+			greedy := m.join(0, hello("greedy"))
+			var b []byte
+			for _, size := range c.sizes {
+				b = append(b, frame(size)...)
+			}
+			greedy.write(b)
+			require.Equal(t, c.want, greedy.frames())
+			require.Equal(t, c.want != nil, greedy.s.stage == stageClosing)
+			m.drain()
+			require.Zero(t, m.g.credit.used.Load())
+			require.False(t, healthy.closed)
+			require.Len(t, healthy.frames(), c.delivered)
+		})
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -38,6 +39,8 @@ func (l *loop) traffic(s *session) {
 	}
 	if used > 0 {
 		l.heard(s)
+	}
+	if used > 0 || l.g.cfg.without.keepPart {
 		// Of nothing, gnet discards everything. It fails only beyond the end.
 		_, _ = s.conn.Discard(used)
 	}
@@ -86,12 +89,15 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 		if s.stage == stageNew && !l.g.cfg.without.helloLimit {
 			most = wire.MaxHello
 		}
+		if l.g.cfg.without.frameLimit {
+			most = math.MaxInt
+		}
 		t, body, tail, err := wire.Next(rest, most)
 		if errors.Is(err, wire.ErrShort) {
 			return len(b) - len(rest)
 		}
 		if err == nil {
-			err = l.frame(s, t, body, len(rest)-len(tail))
+			err = l.g.cfg.without.pass(l.frame(s, t, body, len(rest)-len(tail)))
 		}
 		if errors.Is(err, errLater) {
 			l.heard(s) // it is whole: that it has to wait is not the device's doing
@@ -197,7 +203,7 @@ func (l *loop) closeFrame(s *session, body []byte) error {
 }
 
 // refuseLater answers what later versions offer: the request fails, the
-// connection stays.
+// connection stays [W-10.1].
 func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
 	var number uint64
 	if t.Base() != wire.TypeAuth {

@@ -55,7 +55,9 @@ func (e *engine) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 			return
 		}
 		c.SetContext(s)
-		tune(c.Fd(), int(e.g.limits.Load().UserTimeout.Milliseconds()))
+		if !e.g.cfg.without.userTimeout {
+			tune(c.Fd(), int(e.g.limits.Load().UserTimeout.Milliseconds()))
+		}
 		action = gnet.None
 	})
 	return out, action
@@ -165,7 +167,8 @@ func (t tickTask) Run(context.Context) error {
 }
 
 // options are the engine's: level triggered, one listener per loop, so that a
-// refused connection is refused before the next is accepted.
+// refused connection is refused before the next is accepted. TCP_NODELAY [W-1.1] is
+// gnet's default.
 func (g *Gateway) options() []gnet.Option {
 	return []gnet.Option{
 		gnet.WithNumEventLoop(g.cfg.Loops), gnet.WithReusePort(true), gnet.WithReuseAddr(true),

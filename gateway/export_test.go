@@ -1,6 +1,10 @@
 package gateway
 
-import "github.com/bellwire/bellwire/wire"
+import (
+	"fmt"
+
+	"github.com/bellwire/bellwire/wire"
+)
 
 // Guards that a fault test can take out, by name.
 var takeOut = map[string]func(*guards){
@@ -16,13 +20,25 @@ var takeOut = map[string]func(*guards){
 	"heldLimit":     func(g *guards) { g.heldLimit = true },
 	"adminConns":    func(g *guards) { g.adminConns = true },
 	"tooBig":        func(g *guards) { g.gapOf = wire.ReasonTooBig },
+	"frameLimit":    func(g *guards) { g.frameLimit = true },
+	"topicCheck":    func(g *guards) { g.topicCheck = true },
+	"keepPart":      func(g *guards) { g.keepPart = true },
+	"lostOnce":      func(g *guards) { g.lostOnce = true },
+	"unlist":        func(g *guards) { g.unlist = true },
+	"rest":          func(g *guards) { g.rest = true },
+	"cursor":        func(g *guards) { g.cursor = true },
+	"userTimeout":   func(g *guards) { g.userTimeout = true },
 }
 
-// Without takes a guard out.
+// Without takes a guard out; "refusal a0" is that of one code.
 func (c Config) Without(guard string) Config {
-	if guard != "" {
-		takeOut[guard](&c.without)
+	if guard == "" {
+		return c
 	}
+	if n, _ := fmt.Sscanf(guard, "refusal %x", &c.without.refusal); n == 1 {
+		return c
+	}
+	takeOut[guard](&c.without)
 	return c
 }
 

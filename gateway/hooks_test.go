@@ -146,55 +146,6 @@ func TestAuthorize(t *testing.T) {
 	sub.Ping()
 }
 
-// A hook that panics costs the connection that it was asked for, and nothing
-// else: the same as a device that does something wrong.
-func TestPanicInAHook(t *testing.T) {
-	panicky := func(on string) gateway.Config {
-		cfg := gateway.Config{Loops: 1, Authenticate: func(_ context.Context, h wire.Hello, _ netip.AddrPort) (wire.Identity, error) {
-			if on == "authenticate" && string(h.Auth) == "bad" {
-				panic("authenticate")
-			}
-			return wire.Identity{Tenant: gateway.DefaultTenant, Device: string(h.Auth)}, nil
-		}}
-		cfg.Authorize = func(id wire.Identity, a gateway.Action, _ string) error {
-			if on == a.String() && id.Device == "bad" {
-				panic(on)
-			}
-			return nil
-		}
-		cfg.Central = panicCentral{}
-		return cfg
-	}
-	for _, on := range []string{"authenticate", "publish", "subscribe", "central"} {
-		t.Run(on, func(t *testing.T) {
-			g := gatewaytest.Start(t, panicky(on))
-			check := witness(t, g)
-			d := gatewaytest.Connect(t, g.Addr())
-			d.Send(gatewaytest.Hello("bad").Append(nil))
-			if on != "authenticate" {
-				d.Expect(wire.TypeWelcome)
-			}
-			switch on {
-			case "publish":
-				d.Send(wire.Publish{Name: []byte("broadcast/a")}.Append(nil))
-			case "subscribe":
-				d.Send(wire.Subscribe{Sub: 1, Filter: []byte("broadcast/a")}.Append(nil))
-			case "central":
-				d.Send(wire.Publish{Name: []byte("orders/1")}.Append(nil))
-			}
-			d.ExpectClosed(wire.CodeOverload)
-			require.NoError(t, check())
-			require.Equal(t, "1", metrics(t, g)["bellwire_panics_total"])
-			eventually(t, func() bool { return g.Status().Connections == 1 })
-			require.Zero(t, g.Status().CreditUsed)
-		})
-	}
-}
-
-type panicCentral struct{}
-
-func (panicCentral) Publish(string, string, []byte) error { panic("central") }
-
 // A broadcast may come from inside (BC-11): it is delivered as any other, and
 // says where it stands.
 func TestPublishFromInside(t *testing.T) {

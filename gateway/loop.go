@@ -63,6 +63,7 @@ type loop struct {
 func newLoop(g *Gateway, n int) *loop {
 	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
+	l.slots.anyone = g.cfg.without.ownSlot
 	l.mail.arm = l.wake
 	return l
 }
@@ -145,13 +146,15 @@ func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
 // nothing that is called from here writes to the descriptor again: it may be a
 // stranger's by then.
 func (l *loop) lost(s *session) {
-	if s.closed {
+	if s.closed && !l.g.cfg.without.lostOnce {
 		return
 	}
 	s.closed = true
 	sl := l.slots.at(s.n)
 	sl.flags = 0
-	l.unlistAll(s)
+	if !l.g.cfg.without.unlist {
+		l.unlistAll(s)
+	}
 	l.wheel.unset(s.n)
 	if s.tenant != nil {
 		l.g.identities.release(l.tag(s), l.handle(s))

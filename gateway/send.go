@@ -38,6 +38,9 @@ func (l *loop) sentPart(s *slot, rest []byte, err error) {
 		return
 	}
 	l.fallBehind(s)
+	if l.g.cfg.without.rest {
+		return
+	}
 	l.buffer(s, rest)
 }
 

@@ -123,7 +123,7 @@ const (
 )
 
 // next is the session's state machine: what a frame of this type means at this
-// stage. It is pure. The error ends the connection [W-3].
+// stage. It is pure. The error ends the connection [W-3.0].
 func (st stage) next(t wire.Type) (verb, error) {
 	if st == stageNew {
 		if t != wire.TypeHello {

@@ -44,6 +44,7 @@ type slots struct {
 	chunks []*[slotChunk]slot
 	free   []fanout.Sub
 	open   int
+	anyone bool // handles reach whoever has the slot now; tests only
 }
 
 func (t *slots) at(n fanout.Sub) *slot { return &t.chunks[n/slotChunk][n%slotChunk] }
@@ -53,7 +54,7 @@ func (t *slots) get(h handle) *session {
 	if int(h.slot/slotChunk) >= len(t.chunks) {
 		return nil
 	}
-	if s := t.at(h.slot); s.gen == h.gen {
+	if s := t.at(h.slot); s.gen == h.gen || t.anyone {
 		return s.sess
 	}
 	return nil

@@ -71,7 +71,7 @@ func topicNames(n int) (names []string) {
 }
 
 // What waits is bounded also when all of it is gaps of many topics, whose messages
-// are too big for the device: it keeps its session, and nothing is uncounted.
+// are too big for the device: it keeps its session, and nothing is uncounted [W-6.4].
 func TestOnlyGapsWait(t *testing.T) {
 	const rounds = 150
 	names := topicNames(128) // more than merging looks back

@@ -59,7 +59,7 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 	switch {
 	case q.Topic != 0:
 		return wire.CodeNotSupported // no table was agreed on
-	case wire.CheckFilter(q.Filter) != nil:
+	case wire.CheckFilter(q.Filter) != nil && !l.g.cfg.without.topicCheck:
 		return wire.CodeBadTopic
 	case q.PublishOnly && wire.IsWildcard(q.Filter):
 		return wire.CodeBadTopic
@@ -260,7 +260,8 @@ func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had inte
 // under a stream's lock this means nothing of that stream.
 func (l *loop) idle() bool { return !l.run.walking && l.at == len(l.batch) && l.mail.idle() }
 
-// from is the offset that a subscription which does not start now begins with.
+// from is the offset that a subscription which does not start now begins with
+// [W-6.8].
 func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	stream := t.Stream()
 	oldest, next := stream.Kept(l.g.now.Load())
@@ -274,6 +275,9 @@ func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	// A life that the cursor does not name is new to the device: all of it is
 	// missing, so it starts at the beginning.
 	p, _ := q.Cursor.Find(wire.Life(stream.Life()))
+	if l.g.cfg.without.cursor {
+		return oldest
+	}
 	return p.Offset + 1
 }
 

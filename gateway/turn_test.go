@@ -49,7 +49,7 @@ func TestRunNumbersBeginAnew(t *testing.T) {
 }
 
 // A device that publishes and leaves in one breath gets its ACK, then CLOSE; the
-// same before a frame that breaks the protocol [W-5.2].
+// same before a frame that breaks the protocol [W-5.2] [W-3.6].
 func TestAckBeforeClose(t *testing.T) {
 	for name, c := range map[string]struct {
 		last []byte

@@ -186,6 +186,35 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+// The payload is found in all 16 types of MESSAGE [W-6.1], behind each form of offset
+// [W-6.2].
+func TestAllMessageTypes(t *testing.T) {
+	for flags := range byte(16) {
+		b := []byte{7} // the id
+		if flags&1 != 0 {
+			b = []byte{2, 'a', 'b'}
+		}
+		if flags&2 != 0 {
+			b = append(b, 3) // the origin
+		}
+		form := wire.OffsetNone
+		switch flags & 0x0C {
+		case 0x04:
+			form, b = wire.OffsetLow, append(b, 0x2C)
+		case 0x08:
+			form, b = wire.OffsetFull, append(b, 0xAC, 0x02)
+		case 0x0C:
+			form, b = wire.OffsetTLVs, append(b, 0xAC, 0x02, 2, 1, 0) // the block is one TLV that is skipped
+		}
+		m, err := wire.ParseMessage(wire.Type(0x50|flags), append(b, "payload"...))
+		require.NoError(t, err, "%x", flags)
+		require.Equal(t, "payload", string(m.Payload), "%x", flags)
+		require.Equal(t, form, m.Form, "%x", flags)
+		require.Equal(t, flags&1 != 0, m.Name != nil, "%x", flags)
+		require.Equal(t, flags&2 != 0, m.Origin == 3, "%x", flags)
+	}
+}
+
 // A cut payload is another payload, not an error: only the head is checked.
 func TestPayloadIsAnyBytes(t *testing.T) {
 	for _, v := range load(t).Frames {

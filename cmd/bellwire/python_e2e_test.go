@@ -222,7 +222,8 @@ func TestPythonDeviceResumes(t *testing.T) {
 	require.Equal(t, 0, sub.ends())
 }
 
-// A gateway that drains sends its devices on, and they go to the next one of their list.
+// A gateway that drains sends its devices on, and they go to the next one of their list: the loop of [W-11.1], as somebody
+// wrote it who had only the text.
 func TestPythonDeviceObeysGoaway(t *testing.T) {
 	f := newPythonRun(t)
 	leaving, from := f.gateway("--drain-spread", "500ms", "--drain-within", "5s")

@@ -20,7 +20,8 @@ type Proxy struct {
 	conns   map[net.Conn]struct{}
 	stalled bool
 	closed  bool
-	budget  int // bytes towards devices before a cut; -1: any number
+	down    int // bytes towards a device before a cut; -1: any number
+	up      int // the same towards the gateway
 }
 
 // NewProxy listens on a free port of 127.0.0.1 until the test ends.
@@ -28,7 +29,7 @@ func NewProxy(t testing.TB, target net.Addr) *Proxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	p := &Proxy{listener: l, target: target.String(), conns: map[net.Conn]struct{}{}, budget: -1}
+	p := &Proxy{listener: l, target: target.String(), conns: map[net.Conn]struct{}{}, down: -1, up: -1}
 	p.moved = sync.NewCond(&p.mu)
 	var done sync.WaitGroup
 	done.Go(func() {
@@ -64,11 +65,19 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// CutAfter ends a connection once that many bytes went through to its device.
+// CutAfter ends each connection that comes from now on once that many bytes went
+// through to its device; -1: none.
 func (p *Proxy) CutAfter(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.budget = n
+	p.down = n
+}
+
+// CutUpAfter is CutAfter for what the device sends.
+func (p *Proxy) CutUpAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up = n
 }
 
 // Stall holds all bytes back, or lets them go on.
@@ -87,11 +96,11 @@ func (p *Proxy) serve(device net.Conn) {
 	}
 	p.mu.Lock()
 	p.conns[device], p.conns[gateway] = struct{}{}, struct{}{}
-	budget := p.budget
+	down, up := p.down, p.up
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(gateway, device, -1) })
-	both.Go(func() { p.copy(device, gateway, budget) })
+	both.Go(func() { p.copy(gateway, device, up) })
+	both.Go(func() { p.copy(device, gateway, down) })
 	both.Wait()
 	p.mu.Lock()
 	delete(p.conns, device)
