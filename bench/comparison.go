@@ -116,7 +116,7 @@ func sizeOf(r Result) string {
 	text := r.Scenario
 	for _, s := range r.Setup {
 		switch s.Name {
-		case "subscribers", "topics", "payload, bytes", "devices", "devices of one sample":
+		case "subscribers", "topics", "payload, bytes", "devices", "devices of one sample", "in flight":
 			name, unit, _ := strings.Cut(s.Name, ", ")
 			if unit == "" {
 				text += fmt.Sprintf(", %s %s", s.Value, name)

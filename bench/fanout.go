@@ -46,6 +46,7 @@ func runFanout(ctx context.Context, b *bed) error {
 		b.r.set("topics", b.Topics)
 	}
 	b.r.set("payload, bytes", b.Payload)
+	b.r.set("in flight", strings.ReplaceAll(strings.Trim(fmt.Sprint(b.Windows), "[]"), " ", " and "))
 	b.r.set("slice, at least", b.Slice)
 	b.bar.say("%d subscribers, %d bytes, %d pairs of %v for each window", b.Subscribers, b.Payload, b.Pairs, b.Slice)
 	if err := b.startAll(ctx, "", b.load()); err != nil {
