@@ -33,8 +33,8 @@ func parts() []part {
 	const slice = 200 * time.Millisecond
 	return []part{
 		{"fanout-1", "fanout", Config{Subscribers: 1000, Payload: 64, Windows: []int{1}, Pairs: 40, Slice: slice}},
-		{"fanout-32-128", "fanout", Config{Subscribers: 1000, Payload: 64, Windows: []int{slopeLow, slopeHigh}, Pairs: 40, Slice: slice}},
-		{"fanout-10000", "fanout", Config{Subscribers: 10_000, Payload: 64, Windows: []int{1}, Pairs: 40, Slice: slice}},
+		{"fanout-32-128", "fanout", Config{Subscribers: 1000, Payload: 64, Windows: []int{slopeLow, slopeHigh}, Pairs: 24, Slice: slice}},
+		{"fanout-10000", "fanout", Config{Subscribers: 10_000, Payload: 64, Windows: []int{1}, Pairs: 30, Slice: slice}},
 		{"fanout-1k", "fanout", Config{Subscribers: 1000, Payload: 1024, Windows: []int{32}, Pairs: 24, Slice: slice}},
 		{"topics", "topics", Config{Subscribers: 10_000, Topics: 1000, Payload: 64, Windows: []int{32}, Pairs: 24, Slice: slice}},
 		{"growth", "growth", Config{Sizes: []int{1000, 15_000}, Payload: 64, Windows: []int{1}, Pairs: 24, Slice: slice}},
@@ -42,7 +42,7 @@ func parts() []part {
 		{"connect", "connect", Config{Subscribers: 1000, Pairs: 20}},
 		{"storm", "storm", Config{Subscribers: 5000, Pairs: 3}},
 		{"slow", "slow", Config{Subscribers: 1000, Share: 0.1, Payload: 1024, Windows: []int{8}, Pairs: 30, Slice: slice}},
-		{"idle", "idle", Config{Subscribers: 15_000, Settle: 30 * time.Second, Pairs: 3}},
+		{"idle", "idle", Config{Subscribers: 15_000, Settle: 30 * time.Second, Pairs: 1}},
 		{"soak", "soak", Config{Subscribers: 1000, Payload: 256, Rate: 100, Churn: 50, Slice: time.Minute}},
 	}
 }
