@@ -68,6 +68,7 @@ type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
 	wholeFrames                                                     bool // only these keep a session
+	heldDescriptors                                                 bool // those of loops and process are reserved
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing

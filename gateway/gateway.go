@@ -93,7 +93,11 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	lim := cfg.Limits
-	room, err := connectionCap(limit)
+	open, loops := openDescriptors(), cfg.Loops
+	if cfg.without.heldDescriptors {
+		open, loops = 0, 0
+	}
+	room, err := connectionCap(limit, open, loops)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

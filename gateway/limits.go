@@ -12,7 +12,8 @@ import (
 // names. All but those marked "fixed" follow Gateway.Reload.
 type Limits struct {
 	// Connections is the most devices at once. Default: what the descriptor
-	// limit leaves after a reserve of 64 + 5 % (at most 1,024) for everything
+	// limit leaves after those that are open when New is called, five for each
+	// loop, 16 for the admin API, and 64 + 5 % (at most 1,024) for everything
 	// else, because one failed accept would stop the engine. More than that is
 	// lowered to it, with a warning in the log.
 	Connections int

@@ -87,7 +87,7 @@ var settingTable = []setting{
 	},
 
 	{
-		"limits.connections", "0", "connected devices; 0: what the descriptor limit leaves after a reserve",
+		"limits.connections", "0", "connected devices; 0: what the descriptor limit leaves after a reserve for loops, admin API and files",
 		"each device takes one descriptor, and a gateway without any left accepts nobody",
 		func(s *Settings) any { return &s.Limits.Connections },
 	},
