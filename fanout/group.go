@@ -13,6 +13,7 @@ type Group struct {
 	members  list   // loop only
 	joins    uint32 // how often anyone joined; loop only
 	trackers atomic.Int32
+	gone     atomic.Bool // the last one has left
 }
 
 // Filter returns the filter that the members subscribed with.
@@ -65,9 +66,13 @@ func (x *Index) Leave(g *Group, s Sub, tracks bool) {
 	if empty {
 		delete(x.rosters[g.loop].groups, g.filter)
 		x.filters.remove(g)
+		g.gone.Store(true)
 	}
 	if empty || lastTracker {
 		x.changes.count(g.counter)
+	}
+	if empty {
+		x.sweep.gone.Add(1) // last: whoever sees it finds no topic that can still come upon the group
 	}
 }
 

@@ -43,6 +43,7 @@ type Index struct {
 	filters filters
 	changes changes
 	rematch [rematchStripes]sync.Mutex // by topic id: one goroutine at a time matches a topic against the filters
+	sweep   sweep
 
 	life    uint64
 	limits  RingLimits
@@ -66,6 +67,7 @@ type rules struct {
 	announceFilters bool // a new filter makes topics match again
 	beginGroups     bool // a group gets only messages that were published with it in the audience
 	walkDownwards   bool // walks go from the end of a list to its beginning
+	keepLinks       bool // a sweep leaves the links of groups that live
 }
 
 const rematchStripes = 64
