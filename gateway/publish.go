@@ -82,7 +82,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 			return wire.CodeOf(err), false
 		}
 	}
-	if !g.credit.take(s.tenant, c.bytes) {
+	if !g.credit.take(s.tenant, c.lend(t)) {
 		return wire.CodeOverload, false
 	}
 	g.stamp(t, p.Payload, s.pub.tag, c, l)
@@ -235,7 +235,7 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 		return Receipt{}, fmt.Errorf("publish %s: %w", topic, err)
 	}
 	c := g.charge(ten, len(payload)+len(topic))
-	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.bytes); err != nil {
+	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.lend(t)); err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: waiting for credit: %w", topic, err)
 	}
 	g.external.Add(1)

@@ -15,7 +15,7 @@ import (
 type tenant struct {
 	name  string
 	index *fanout.Index
-	lent  atomic.Int64 // bytes of publish credit under way
+	lent  atomic.Int64 // publish credit under way
 	names *rate.Limiter
 }
 

@@ -152,7 +152,7 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.PublishCredit },
 	},
 	{
-		"limits.publish_pool", "32MiB", "publish credit of all devices together",
+		"limits.publish_pool", "32MiB", "memory of all messages under way; each takes its bytes, 128, and 96 for each loop that it goes to",
 		"it bounds every queue between event loops, whatever devices do",
 		func(s *Settings) any { return &s.Limits.PublishPool },
 	},
