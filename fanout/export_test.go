@@ -52,6 +52,9 @@ func (t *Topic) Links() (filters []string) {
 	return filters
 }
 
+// Reach returns how many links there can be.
+func (x *Index) Reach() int { return x.changes.reach.total }
+
 // Sizes that tests state.
 const (
 	TopicSize = unsafe.Sizeof(Topic{})

@@ -47,6 +47,7 @@ func (x *Index) Join(loop int, filter string, s Sub, tracks bool) *Group {
 	}
 	firstTracker := tracks && g.trackers.Add(1) == 1
 	if created {
+		x.changes.addGroup(g.counter, 1)
 		x.filters.add(g)
 	}
 	if (created || firstTracker) && !x.without.announceFilters {
@@ -67,6 +68,7 @@ func (x *Index) Leave(g *Group, s Sub, tracks bool) {
 		delete(x.rosters[g.loop].groups, g.filter)
 		x.filters.remove(g)
 		g.gone.Store(true)
+		x.changes.addGroup(g.counter, -1)
 	}
 	if empty || lastTracker {
 		x.changes.count(g.counter)

@@ -54,7 +54,7 @@ type Gateway struct {
 	conns      atomic.Int64
 	topics     atomic.Int64
 	naming     sync.Mutex     // held while a new topic is counted and made
-	full       rate.Sometimes // says in the log that no ids are left
+	full       rate.Sometimes // says in the log that no ids or links are left
 	lowered    atomic.Int64   // limits.connections that the log was told is too many
 	proving    atomic.Int64
 	external   atomic.Uint64

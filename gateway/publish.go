@@ -204,7 +204,8 @@ type Receipt struct {
 // Nothing was published if there is an error: ErrClosed after Close; ctx's cause
 // if ctx ended while it waited; what is wrong with the tenant, the topic or a
 // payload of more than 1 MiB less 512 bytes; or a *wire.Error with
-// CodeThrottled (the tenant makes new topics too fast, try again),
+// CodeThrottled (the tenant makes new topics too fast, or has too many wildcards
+// for another one; try again),
 // CodeOverload (no topic ids are left), CodeNoCentral, CodeCentralAway, or the
 // code of Central's own error.
 func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload []byte) (Receipt, error) {

@@ -48,6 +48,7 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), between fun
 	between("limits.topics", l.Topics, 1, many)
 	between("limits.topics_per_tenant", l.TopicsPerTenant, 1, l.Topics)
 	between("limits.topic_rate", l.TopicRate, 1, many)
+	between("limits.links", l.Links, 1, 1<<24)
 	between("limits.pending_messages", l.PendingMessages, 1, many/4)
 	between("limits.authenticating", l.Authenticating, 1, many)
 	between("limits.replays", l.Replays, 1, many)
