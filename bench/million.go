@@ -74,16 +74,18 @@ const (
 type resources struct {
 	memory      uint64 // bytes available
 	descriptors uint64 // open files of one process
+	loops       int    // event loops of one gateway
 }
 
 // room is how many devices one process can hold. A gateway keeps 64 and 5 % of
-// its descriptors back, 1,024 at most; a generator has a few of its own.
+// its descriptors back, 1,024 at most, 16 for its admin API, five for each of its
+// loops (as many as CPUs that Go uses, 64 at most) and what it has open.
 func (r resources) room() int {
 	if r.descriptors == 0 {
 		return maxMillion
 	}
 	limit := int(min(r.descriptors, 1<<30))
-	return limit - min(64+limit/20, 1024) - 16
+	return limit - min(64+limit/20, 1024) - 16 - 5*min(r.loops, 64) - 16
 }
 
 func (c MillionConfig) withDefaults(have resources) (MillionConfig, error) {

@@ -28,6 +28,7 @@ import (
 func Million(ctx context.Context, cfg MillionConfig, w io.Writer) (Result, error) {
 	cfg, err := cfg.withDefaults(resources{
 		memory: kibibytes(properties("/proc/meminfo")["MemAvailable"]) << 10, descriptors: descriptorLimit(),
+		loops: runtime.GOMAXPROCS(0),
 	})
 	if err != nil {
 		return Result{}, err

@@ -17,21 +17,21 @@ func TestMillionIsSizedToTheMachine(t *testing.T) {
 		have          resources
 		devices, each int
 	}{
-		"usual":               {have: resources{24 * gib, 20_000}, devices: 100_000, each: 18_000},
+		"usual":               {have: resources{24 * gib, 20_000, 2}, devices: 100_000, each: 18_000},
 		"nothing known":       {devices: 100_000, each: 18_000},
-		"small machine":       {have: resources{gib, 20_000}, devices: 47_662, each: 18_000},
-		"few descriptors":     {have: resources{24 * gib, 1024}, devices: 100_000, each: 893},
-		"many descriptors":    {have: resources{24 * gib, 1 << 20}, devices: 100_000, each: 18_000},
-		"all of it":           {ask: MillionConfig{Devices: 1_000_000}, have: resources{24 * gib, 20_000}, devices: 1_000_000, each: 18_000},
-		"more in one":         {ask: MillionConfig{PerProcess: 50_000}, have: resources{24 * gib, 1 << 20}, devices: 100_000, each: 50_000},
-		"unlimited":           {have: resources{24 * gib, 1<<64 - 1}, devices: 100_000, each: 18_000},
-		"hardly any memory":   {have: resources{millionBytes, 20_000}, devices: 1, each: 18_000},
-		"as many as it holds": {ask: MillionConfig{Devices: 95_325}, have: resources{gib, 20_000}, devices: 95_325, each: 18_000},
+		"small machine":       {have: resources{gib, 20_000, 2}, devices: 47_662, each: 18_000},
+		"few descriptors":     {have: resources{24 * gib, 1024, 2}, devices: 100_000, each: 867},
+		"many descriptors":    {have: resources{24 * gib, 1 << 20, 2}, devices: 100_000, each: 18_000},
+		"all of it":           {ask: MillionConfig{Devices: 1_000_000}, have: resources{24 * gib, 20_000, 2}, devices: 1_000_000, each: 18_000},
+		"more in one":         {ask: MillionConfig{PerProcess: 50_000}, have: resources{24 * gib, 1 << 20, 2}, devices: 100_000, each: 50_000},
+		"unlimited":           {have: resources{24 * gib, 1<<64 - 1, 2}, devices: 100_000, each: 18_000},
+		"hardly any memory":   {have: resources{millionBytes, 20_000, 2}, devices: 1, each: 18_000},
+		"as many as it holds": {ask: MillionConfig{Devices: 95_325}, have: resources{gib, 20_000, 2}, devices: 95_325, each: 18_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := test.ask.withDefaults(test.have)
 			if name == "few descriptors" {
-				require.Equal(t, 112, c.shares())
+				require.Equal(t, 116, c.shares())
 			}
 			require.NoError(t, err)
 			require.Equal(t, test.devices, c.Devices)
@@ -41,20 +41,20 @@ func TestMillionIsSizedToTheMachine(t *testing.T) {
 }
 
 func TestMillionRefusesWhatCannotBe(t *testing.T) {
-	usual := resources{24 * gib, 20_000}
+	usual := resources{24 * gib, 20_000, 2}
 	for want, test := range map[string]struct {
 		ask  MillionConfig
 		have resources
 	}{
 		"1000001 devices: take 1 to 1000000":                 {MillionConfig{Devices: 1_000_001}, usual},
 		"-1 devices":                                         {MillionConfig{Devices: -1}, usual},
-		"1024 MiB are available: take at most 95325":         {MillionConfig{Devices: 200_000}, resources{1 << 30, 20_000}},
-		"18961 devices in one process: the descriptor limit": {MillionConfig{PerProcess: 18_961}, usual},
+		"1024 MiB are available: take at most 95325":         {MillionConfig{Devices: 200_000}, resources{1 << 30, 20_000, 2}},
+		"18935 devices in one process: the descriptor limit": {MillionConfig{PerProcess: 18_935}, usual},
 		"-1 devices in one process":                          {MillionConfig{PerProcess: -1}, usual},
-		"the descriptor limit of 64 leaves no room":          {MillionConfig{}, resources{gib, 64}},
+		"the descriptor limit of 64 leaves no room":          {MillionConfig{}, resources{gib, 64, 2}},
 		"a payload of 7 bytes":                               {MillionConfig{Payload: 7}, usual},
 		"a payload of 5000 bytes":                            {MillionConfig{Payload: 5000}, usual},
-		"need 1112 gateways: take at most 1000":              {MillionConfig{Devices: 1_000_000, PerProcess: 900}, usual},
+		"need 1200 gateways: take at most 1000":              {MillionConfig{Devices: 1_000_000, PerProcess: 834}, usual},
 		"times must not be negative":                         {MillionConfig{Settle: -time.Second}, usual},
 		"-3 broadcasts: take 1 to 1000":                      {MillionConfig{Broadcasts: -3}, usual},
 	} {

@@ -18,6 +18,7 @@ type changes struct {
 	counters []atomic.Uint32 // how often filters have moved them
 	topics   []atomic.Uint32 // how many topics depend on each
 	perKind  int             // a power of two
+	reach    reach
 }
 
 const (
@@ -32,13 +33,16 @@ const (
 // counters are what a topic depends on besides anyCounter: levels first, then prefixes.
 type counters [keyedLevels + keyedPrefixes]uint16
 
-func newChanges(topics int) changes {
+func newChanges(topics, links int) changes {
 	n := 16
 	for n < mostPerKind && n < topics/128 {
 		n *= 2
 	}
 	all := 2 + n*len(counters{})
-	return changes{counters: make([]atomic.Uint32, all), topics: make([]atomic.Uint32, all), perKind: n}
+	return changes{
+		counters: make([]atomic.Uint32, all), topics: make([]atomic.Uint32, all), perKind: n,
+		reach: reach{limit: links, groups: make([]uint32, all)},
+	}
 }
 
 // at returns the counter of a key. There are as many kinds of keys as fields of counters, and each has counters of its
@@ -61,15 +65,14 @@ func (c *changes) keys(name string, fn func(kind int, counter uint16, level stri
 	}
 }
 
-// addTopic returns the counters that a new topic depends on.
-func (c *changes) addTopic(name string) counters {
+// ofTopic returns the counters that a topic depends on.
+func (c *changes) ofTopic(name string) counters {
 	var of counters
 	for i := range of {
 		of[i] = noCounter
 	}
 	c.keys(name, func(kind int, counter uint16, _ string, _ bool) {
 		of[kind] = counter
-		c.topics[counter].Add(1)
 	})
 	return of
 }

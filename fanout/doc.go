@@ -18,7 +18,8 @@
 // sessions.
 //
 // A [Stream] gives offsets and keeps messages in a bounded ring, from which a [Reader] replays. A [Budget] bounds all
-// rings together. Topics and streams stay for the life of the index; only what rings hold is given up.
+// rings together. Topics and streams stay for the life of the index; only what rings hold is given up, and by
+// [Index.Sweep] the links to groups that have gone. [Config].Links bounds how many links there can be.
 //
 // # A subscription
 //

@@ -12,6 +12,7 @@ const (
 	AnnounceFilters = "announce filters"
 	BeginGroups     = "begin groups"
 	WalkDownwards   = "walk downwards"
+	KeepLinks       = "keep links"
 )
 
 // Without takes a rule away.
@@ -25,6 +26,7 @@ func (x *Index) Without(rule string) {
 		AnnounceFilters: &x.without.announceFilters,
 		BeginGroups:     &x.without.beginGroups,
 		WalkDownwards:   &x.without.walkDownwards,
+		KeepLinks:       &x.without.keepLinks,
 	}[rule] = true
 }
 
@@ -39,6 +41,19 @@ func (s *Stream) Locked() bool {
 
 // RingPlaces returns how many entries the ring has memory for.
 func (s *Stream) RingPlaces() int { return len(s.ring.entries) }
+
+// Links returns the filters of the groups that the topic holds links of, whether or not they live.
+func (t *Topic) Links() (filters []string) {
+	if m := t.matched.Load(); m != nil {
+		for _, l := range m.links {
+			filters = append(filters, l.group.filter)
+		}
+	}
+	return filters
+}
+
+// Reach returns how many links there can be.
+func (x *Index) Reach() int { return x.changes.reach.total }
 
 // Sizes that tests state.
 const (

@@ -13,6 +13,7 @@ type Group struct {
 	members  list   // loop only
 	joins    uint32 // how often anyone joined; loop only
 	trackers atomic.Int32
+	gone     atomic.Bool // the last one has left
 }
 
 // Filter returns the filter that the members subscribed with.
@@ -46,6 +47,7 @@ func (x *Index) Join(loop int, filter string, s Sub, tracks bool) *Group {
 	}
 	firstTracker := tracks && g.trackers.Add(1) == 1
 	if created {
+		x.changes.addGroup(g.counter, 1)
 		x.filters.add(g)
 	}
 	if (created || firstTracker) && !x.without.announceFilters {
@@ -65,9 +67,14 @@ func (x *Index) Leave(g *Group, s Sub, tracks bool) {
 	if empty {
 		delete(x.rosters[g.loop].groups, g.filter)
 		x.filters.remove(g)
+		g.gone.Store(true)
+		x.changes.addGroup(g.counter, -1)
 	}
 	if empty || lastTracker {
 		x.changes.count(g.counter)
+	}
+	if empty {
+		x.sweep.gone.Add(1) // last: whoever sees it finds no topic that can still come upon the group
 	}
 }
 

@@ -25,6 +25,7 @@ var ErrTooManyTopics = errors.New("topic limit reached: raise the limit of topic
 type Config struct {
 	Loops  int        // event loops, 1 to MaxLoops
 	Topics int        // most topics this index ever names, 1 to MaxTopics
+	Links  int        // most links of topics to groups whose filter may match; 0: no bound
 	Life   uint64     // life of every stream of this index
 	Ring   RingLimits // bounds of each stream's ring; zero fields take the defaults
 	Budget *Budget    // shared by the indexes of a gateway; nil: no common bound
@@ -43,6 +44,7 @@ type Index struct {
 	filters filters
 	changes changes
 	rematch [rematchStripes]sync.Mutex // by topic id: one goroutine at a time matches a topic against the filters
+	sweep   sweep
 
 	life    uint64
 	limits  RingLimits
@@ -66,6 +68,7 @@ type rules struct {
 	announceFilters bool // a new filter makes topics match again
 	beginGroups     bool // a group gets only messages that were published with it in the audience
 	walkDownwards   bool // walks go from the end of a list to its beginning
+	keepLinks       bool // a sweep leaves the links of groups that live
 }
 
 const rematchStripes = 64
@@ -84,6 +87,9 @@ func NewIndex(cfg Config) (*Index, error) {
 	if cfg.Topics < 1 || cfg.Topics > MaxTopics {
 		return nil, fmt.Errorf("topics: %d is not within 1 to %d", cfg.Topics, MaxTopics)
 	}
+	if cfg.Links < 0 {
+		return nil, fmt.Errorf("links: %d is negative", cfg.Links)
+	}
 	limits, err := cfg.Ring.withDefaults()
 	if err != nil {
 		return nil, err
@@ -91,7 +97,7 @@ func NewIndex(cfg Config) (*Index, error) {
 	x := &Index{
 		chunks:  make([]atomic.Pointer[chunk], cfg.Topics/chunkTopics+1),
 		rosters: make([]roster, cfg.Loops),
-		changes: newChanges(cfg.Topics),
+		changes: newChanges(cfg.Topics, cfg.Links),
 		life:    cfg.Life,
 		limits:  limits,
 		limit:   uint32(cfg.Topics),
@@ -141,8 +147,8 @@ func (x *Index) at(id uint32) *Topic {
 	return &x.chunks[id/chunkTopics].Load()[id%chunkTopics]
 }
 
-// Ensure returns the topic called name and creates it if there is none. It fails with [ErrTooManyTopics]. The name is
-// copied.
+// Ensure returns the topic called name and creates it if there is none. It fails with [ErrTooManyTopics] or
+// [ErrTooManyLinks]. The name is copied.
 func (x *Index) Ensure(name []byte) (*Topic, error) {
 	hash := xxhash.Sum64(name)
 	if t := x.lookup(hash, name); t != nil {
@@ -169,12 +175,16 @@ func (x *Index) create(name []byte) (*Topic, error) {
 	if id > x.limit {
 		return nil, ErrTooManyTopics
 	}
+	depends := x.changes.ofTopic(string(name))
+	if !x.changes.addTopic(&depends) {
+		return nil, ErrTooManyLinks
+	}
 	place := &x.chunks[id/chunkTopics]
 	if place.Load() == nil {
 		place.Store(new(chunk))
 	}
 	t := x.at(id)
-	t.fill(x, id, name)
+	t.fill(x, id, name, depends)
 	x.topics.Store(id)
 	return t, nil
 }

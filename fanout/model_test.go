@@ -108,7 +108,7 @@ func (w *world) step() {
 	}
 	w.busy[loop] = true
 	defer func() { w.busy[loop] = false }()
-	switch w.rng.IntN(10) {
+	switch w.rng.IntN(11) {
 	case 0:
 		w.join(loop)
 	case 1:
@@ -125,6 +125,8 @@ func (w *world) step() {
 		if free {
 			w.replay(loop)
 		}
+	case 6:
+		w.index.Sweep(1 + w.rng.IntN(3)) // part of a pass
 	default:
 		w.drain(loop)
 	}
@@ -369,6 +371,7 @@ func TestModelWithoutRules(t *testing.T) {
 		fanout.AnnounceFilters: "late",
 		fanout.BeginGroups:     "order",
 		fanout.WalkDownwards:   "order|tail",
+		fanout.KeepLinks:       "order|tail|late",
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()

@@ -33,8 +33,8 @@ type Topic struct {
 }
 
 // fill sets up a topic that nobody else can see yet.
-func (t *Topic) fill(x *Index, id uint32, name []byte) {
-	t.index, t.id = x, id
+func (t *Topic) fill(x *Index, id uint32, name []byte, depends counters) {
+	t.index, t.id, t.depends = x, id, depends
 	if n := copy(t.short[:], name); n == len(name) {
 		// short is not written again and goes with the topic, so a string may refer to it. Keeping the bytes beside
 		// the header saves every look-up a cache miss.
@@ -42,7 +42,6 @@ func (t *Topic) fill(x *Index, id uint32, name []byte) {
 	} else {
 		t.name = string(name)
 	}
-	t.depends = x.changes.addTopic(t.name)
 }
 
 // ID returns the topic's number within its index, counted from 1.

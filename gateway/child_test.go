@@ -49,6 +49,18 @@ func child(role string) error {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: childDescriptors, Max: childDescriptors}); err != nil {
 			return err
 		}
+	case "loops":
+		cfg.Admin, cfg.Loops = "127.0.0.1:0", 32
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: childDescriptors, Max: childDescriptors}); err != nil {
+			return err
+		}
+		for range 100 { // files of whoever embeds the gateway
+			f, err := os.Open(os.DevNull)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+		}
 	default:
 		hook, ok := strings.CutPrefix(name, "panic-")
 		if !ok {

@@ -68,6 +68,7 @@ type guards struct {
 	connectionCap, authDeadline, helloLimit, slowPolicy, stuckClose bool
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
 	wholeFrames                                                     bool // only these keep a session
+	heldDescriptors                                                 bool // those of loops and process are reserved
 
 	refusal     wire.Code // frames that are refused with this code are passed over
 	frameLimit  bool      // a frame is at most as large as the gateway takes

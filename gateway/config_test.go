@@ -76,18 +76,20 @@ func TestReload(t *testing.T) {
 }
 
 func TestConnectionCap(t *testing.T) {
-	for _, c := range []struct{ descriptors, want int }{
-		{1024, 1024 - 64 - 51},
-		{1_000_000, 1_000_000 - 1024},
-		{68, 1},
+	for _, c := range []struct{ descriptors, open, loops, want int }{
+		{1024, 0, 1, 1024 - 64 - 51 - 16 - 5},
+		{1024, 9, 64, 1024 - 64 - 51 - 16 - 9 - 5*64},
+		{1_000_000, 100, 2, 1_000_000 - 1024 - 16 - 100 - 10},
+		{90, 0, 1, 1},
 	} {
-		got, err := connectionCap(c.descriptors)
+		got, err := connectionCap(c.descriptors, c.open, c.loops)
 		require.NoError(t, err)
 		require.Equal(t, c.want, got, "%+v", c)
 	}
-	_, err := connectionCap(60)
+	_, err := connectionCap(256, 8, 32)
 	require.ErrorContains(t, err, "limits.connections")
 	require.ErrorContains(t, err, "ulimit -n")
+	require.ErrorContains(t, err, "fewer loops")
 }
 
 // Which topics are broadcast is decided from the configuration alone (BC-D4).

@@ -2,13 +2,23 @@ package gateway
 
 import (
 	"context"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 
+	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
 
-// pool is the publish credit of a gateway: the bytes of messages that may be on
+// What a message needs in memory beside its bytes, measured with the smallest
+// there are: charge and frame, and its place in each mailbox, whose arrays have
+// room to grow. Without it many small messages would be far more than the pool.
+const (
+	overheadOfMessage = 128
+	overheadOfPost    = 96
+)
+
+// pool is the publish credit of a gateway: the memory of messages that may be on
 // their way through mailboxes. One tenant takes at most half of it.
 type pool struct {
 	size  int64
@@ -89,7 +99,8 @@ type charge struct {
 	tenant *tenant
 	owner  handle // the publishing session, if it is one
 	device bool
-	bytes  int64
+	bytes  int64        // what the device gets back
+	lent   int64        // what the pool gets back
 	left   atomic.Int32 // mailboxes that still hold it
 }
 
@@ -100,7 +111,7 @@ func (g *Gateway) settle(c *charge, l *loop) {
 		return
 	}
 	owner, bytes, device := c.owner, c.bytes, c.device
-	g.credit.giveBack(c.tenant, bytes)
+	g.credit.giveBack(c.tenant, c.lent)
 	g.charges.Put(c)
 	switch {
 	case !device:
@@ -111,13 +122,20 @@ func (g *Gateway) settle(c *charge, l *loop) {
 	}
 }
 
-// charge is a new charge for a message of a tenant.
+// lend says what a message on the topic takes of the pool. A loop that becomes
+// interested after this and before the publish is not in it.
+func (c *charge) lend(t *fanout.Topic) int64 {
+	c.lent = c.bytes + overheadOfMessage + overheadOfPost*int64(bits.OnesCount64(t.Loops()))
+	return c.lent
+}
+
+// charge is a new charge for a message of a tenant. It takes nothing yet.
 func (g *Gateway) charge(t *tenant, bytes int) *charge {
 	c, ok := g.charges.Get().(*charge)
 	if !ok {
 		c = new(charge)
 	}
-	c.tenant, c.bytes, c.owner, c.device = t, int64(bytes), handle{}, false
+	c.tenant, c.bytes, c.lent, c.owner, c.device = t, int64(bytes), 0, handle{}, false
 	return c
 }
 

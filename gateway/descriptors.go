@@ -6,15 +6,21 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
+// loopDescriptors is what each event loop holds: listener, epoll, eventfd and the
+// two ends of its socket pair.
+const loopDescriptors = 5
+
 // connectionCap is how many devices can be taken: what the descriptor limit
-// leaves. One accept that fails for want of a descriptor
-// stops gnet's engine, so the reserve is for everything else that opens one, and
-// for the one connection per loop that is accepted before it is refused.
-func connectionCap(descriptors int) (int, error) {
-	reserve := min(64+descriptors/20, 1024)
+// leaves. One accept that fails for want of a descriptor stops gnet's engine, so
+// the reserve has what is open already, what the loops and the admin API open, and
+// some for everything else that may open one: log files, resolvers, and the one
+// connection per loop that is accepted before it is refused.
+func connectionCap(descriptors, open, loops int) (int, error) {
+	reserve := open + loopDescriptors*loops + adminConns + min(64+descriptors/20, 1024)
 	room := descriptors - reserve
 	if room < 1 {
-		return 0, fmt.Errorf("limits.connections: the descriptor limit is %d, of which %d are a reserve: raise it (ulimit -n)", descriptors, reserve)
+		return 0, fmt.Errorf("limits.connections: the descriptor limit is %d, of which %d are a reserve (%d are open, %d loops take %d each): raise it (ulimit -n) or have fewer loops",
+			descriptors, reserve, open, loops, loopDescriptors)
 	}
 	return room, nil
 }

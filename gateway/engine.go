@@ -107,6 +107,7 @@ func (e *engine) OnTick() (time.Duration, gnet.Action) {
 	}
 	if second {
 		g.rings.Expire(now, expireAtOnce)
+		g.sweep()
 	}
 	return g.untilTick(now), gnet.None
 }
@@ -128,6 +129,17 @@ func (g *Gateway) untilTick(now uint32) time.Duration {
 		return tickEvery
 	case <-second.C:
 		return 0
+	}
+}
+
+// sweepAtOnce is how many topics and links of one tenant are looked at per second:
+// some milliseconds of work.
+const sweepAtOnce = 1 << 18
+
+// sweep drops what topics hold of wildcards that are gone.
+func (g *Gateway) sweep() {
+	for _, t := range g.tenants.all() {
+		t.index.Sweep(sweepAtOnce)
 	}
 }
 

@@ -56,7 +56,7 @@ type Gateway struct {
 	conns      atomic.Int64
 	topics     atomic.Int64
 	naming     sync.Mutex     // held while a new topic is counted and made
-	full       rate.Sometimes // says in the log that no ids are left
+	full       rate.Sometimes // says in the log that no ids or links are left
 	lowered    atomic.Int64   // limits.connections that the log was told is too many
 	proving    atomic.Int64
 	external   atomic.Uint64
@@ -95,7 +95,11 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	lim := cfg.Limits
-	room, err := connectionCap(limit)
+	open, loops := openDescriptors(), cfg.Loops
+	if cfg.without.heldDescriptors {
+		open, loops = 0, 0
+	}
+	room, err := connectionCap(limit, open, loops)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

@@ -12,7 +12,8 @@ import (
 // names. All but those marked "fixed" follow Gateway.Reload.
 type Limits struct {
 	// Connections is the most devices at once. Default: what the descriptor
-	// limit leaves after a reserve of 64 + 5 % (at most 1,024) for everything
+	// limit leaves after those that are open when New is called, five for each
+	// loop, 16 for the admin API, and 64 + 5 % (at most 1,024) for everything
 	// else, because one failed accept would stop the engine. More than that is
 	// lowered to it, with a warning in the log.
 	Connections int
@@ -30,6 +31,11 @@ type Limits struct {
 	// TopicRate is new topics per second and tenant. Default 10,000: names are
 	// for ever, so a runaway naming scheme is slowed down.
 	TopicRate int
+	// Links are topics × groups of one wildcard on one loop that may match them,
+	// of one tenant, for each loop: beyond it new wildcards and new topics are
+	// refused; fixed. Default 2,000,000, about 64 MB per loop: twenty wildcards
+	// that match all of TopicsPerTenant.
+	Links int
 	// PendingBytes may wait for one session that is behind. Default 256 KiB: a
 	// slow device costs no more than this beside its socket buffer.
 	PendingBytes int
@@ -47,7 +53,8 @@ type Limits struct {
 	// PublishCredit is the bytes of PUBLISH frames that one device may have
 	// under way; fixed. Default 16 KiB, raised to twice Frame if that is larger.
 	PublishCredit int
-	// CreditPool is the bytes of messages under way in the whole gateway;
+	// CreditPool is the memory of messages under way in the whole gateway:
+	// their bytes, 128 for each and 96 for each loop that it is posted to;
 	// fixed. Default 32 MiB: this bounds all mailboxes together. One tenant
 	// takes at most half.
 	CreditPool int
@@ -85,6 +92,9 @@ type Limits struct {
 	Replays int
 }
 
+// mostLinks times the most loops is a number on 32-bit systems as well.
+const mostLinks = 1 << 24
+
 const (
 	kib = 1 << 10
 	mib = 1 << 20
@@ -94,7 +104,7 @@ const (
 // for Connections, which the descriptor limit decides.
 func DefaultLimits() Limits {
 	return Limits{
-		Frame: 64 * kib, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000,
+		Frame: 64 * kib, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000, Links: 2_000_000,
 		PendingBytes: 256 * kib, PendingMessages: 2048, PendingAge: 10 * time.Second, StuckAfter: 5 * time.Second,
 		PublishCredit: 16 * kib, CreditPool: 32 * mib,
 		AuthenticateWithin: 5 * time.Second, Authenticating: 4096,
@@ -142,6 +152,7 @@ func (l *Limits) numbers(d *Limits) []field[int] {
 		{"topics", &l.Topics, &d.Topics, 1},
 		{"topics_per_tenant", &l.TopicsPerTenant, &d.TopicsPerTenant, 1},
 		{"topic_rate", &l.TopicRate, &d.TopicRate, 1},
+		{"links", &l.Links, &d.Links, 1},
 		{"pending_bytes", &l.PendingBytes, &d.PendingBytes, 1 * kib},
 		{"pending_messages", &l.PendingMessages, &d.PendingMessages, 1},
 		{"publish_credit", &l.PublishCredit, &d.PublishCredit, 4 * kib},
@@ -189,6 +200,8 @@ func (l Limits) validate() error {
 		return fmt.Errorf("limits.frame: %d: want a power of two up to 1 MiB, because WELCOME states it as one", l.Frame)
 	case l.TopicsPerTenant > l.Topics:
 		return fmt.Errorf("limits.topics_per_tenant: %d: want at most limits.topics, %d", l.TopicsPerTenant, l.Topics)
+	case l.Links > mostLinks:
+		return fmt.Errorf("limits.links: %d: want at most %d", l.Links, mostLinks)
 	case l.KeepaliveMin > l.Keepalive || l.Keepalive > l.KeepaliveMax:
 		return fmt.Errorf("limits.keepalive: %s: want it within keepalive_min %s and keepalive_max %s", l.Keepalive, l.KeepaliveMin, l.KeepaliveMax)
 	case l.KeepaliveMax > 12*time.Hour:
@@ -200,7 +213,7 @@ func (l Limits) validate() error {
 // fixedFrom keeps the fixed fields of an earlier Limits.
 func (l Limits) fixedFrom(old Limits) Limits {
 	l.Frame, l.Topics, l.TopicsPerTenant = old.Frame, old.Topics, old.TopicsPerTenant
-	l.PublishCredit = old.PublishCredit
+	l.PublishCredit, l.Links = old.PublishCredit, old.Links
 	l.CreditPool, l.SendBuffer, l.RingTotal = old.CreditPool, old.SendBuffer, old.RingTotal
 	l.RingMessages, l.RingBytes, l.RingAge = old.RingMessages, old.RingBytes, old.RingAge
 	return l

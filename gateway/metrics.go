@@ -57,7 +57,7 @@ var (
 	descPanics     = desc("panics_total", "Panics in handlers and hooks.")
 	descYields     = desc("loop_yields_total", "Turns that were interrupted to let reads go on.")
 	descMail       = desc("mailbox_entries", "Entries that wait for the loops.")
-	descCreditUsed = desc("publish_credit_used_bytes", "Bytes of messages under way.")
+	descCreditUsed = desc("publish_credit_used_bytes", "Memory of messages under way.")
 	descCreditSize = desc("publish_credit_bytes", "Size of the pool of publish credit.")
 	descRings      = desc("ring_bytes", "Bytes held by replay rings.")
 	descReady      = desc("ready", "1 while the gateway takes devices.")

@@ -226,6 +226,7 @@ func (m *model) step() {
 		m.g.now.Add(1)
 		for _, l := range m.g.loops {
 			l.tick()
+			m.g.sweep()
 		}
 	}
 	m.learn()

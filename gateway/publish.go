@@ -82,7 +82,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 			return wire.CodeOf(err), false
 		}
 	}
-	if !g.credit.take(s.tenant, c.bytes) {
+	if !g.credit.take(s.tenant, c.lend(t)) {
 		return wire.CodeOverload, false
 	}
 	g.stamp(t, p.Payload, s.pub.tag, c, l)
@@ -204,7 +204,8 @@ type Receipt struct {
 // Nothing was published if there is an error: ErrClosed after Close; ctx's cause
 // if ctx ended while it waited; what is wrong with the tenant, the topic or a
 // payload of more than 1 MiB less 512 bytes; or a *wire.Error with
-// CodeThrottled (the tenant makes new topics too fast, try again),
+// CodeThrottled (the tenant makes new topics too fast, or has too many wildcards
+// for another one; try again),
 // CodeOverload (no topic ids are left), CodeNoCentral, CodeCentralAway, or the
 // code of Central's own error.
 func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload []byte) (Receipt, error) {
@@ -235,7 +236,7 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 		return Receipt{}, fmt.Errorf("publish %s: %w", topic, err)
 	}
 	c := g.charge(ten, len(payload)+len(topic))
-	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.bytes); err != nil {
+	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.lend(t)); err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: waiting for credit: %w", topic, err)
 	}
 	g.external.Add(1)

@@ -20,6 +20,11 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 			// a topic that the group was told before.
 			return errLater
 		}
+		if !s.tenant.index.Fits(l.n, string(q.Filter)) {
+			l.g.crowded(s.tenant)
+			l.refuseSub(s, q.Sub, wire.CodeThrottled)
+			return nil
+		}
 		l.subscribeGroup(s, q)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -15,7 +16,7 @@ import (
 type tenant struct {
 	name  string
 	index *fanout.Index
-	lent  atomic.Int64 // bytes of publish credit under way
+	lent  atomic.Int64 // publish credit under way
 	names *rate.Limiter
 }
 
@@ -41,6 +42,7 @@ func (t *tenants) get(name string) (*tenant, error) {
 	lim := t.g.limits.Load()
 	index, err := fanout.NewIndex(fanout.Config{
 		Loops: t.g.cfg.Loops, Topics: lim.TopicsPerTenant, Life: uint64(t.g.life), Budget: t.g.rings,
+		Links: lim.Links * t.g.cfg.Loops,
 		Ring: fanout.RingLimits{
 			Messages: lim.RingMessages, Bytes: lim.RingBytes, Age: uint32(lim.RingAge.Seconds()),
 		},
@@ -81,11 +83,25 @@ func (g *Gateway) topic(t *tenant, name []byte) (*fanout.Topic, error) {
 		return nil, g.topicsFull(t)
 	}
 	made, err := t.index.Ensure(name)
-	if err != nil {
+	switch {
+	case errors.Is(err, fanout.ErrTooManyLinks):
+		g.crowded(t)
+		return nil, &wire.Error{Code: wire.CodeThrottled, Field: "too many wildcards for another topic"}
+	case err != nil:
 		return nil, g.topicsFull(t)
 	}
 	g.topics.Add(1)
 	return made, nil
+}
+
+// crowded says in the log that a tenant has used up its links. Its devices hear
+// "throttled by tenant" (43): nobody else is concerned, and when some of its
+// wildcards have left the same request succeeds. "Too many subscriptions" (C2)
+// would be about the device itself, and for ever.
+func (g *Gateway) crowded(t *tenant) {
+	g.full.Do(func() {
+		g.log.Error("a tenant has too many topics × matching wildcards: raise limits.links or use fewer wildcards", "tenant", t.name)
+	})
 }
 
 func (g *Gateway) topicsFull(t *tenant) error {

@@ -36,6 +36,7 @@ type LimitSettings struct {
 	Topics             int
 	TopicsPerTenant    int
 	TopicRate          int
+	Links              int
 	PendingBytes       Size
 	PendingMessages    int
 	PendingAge         time.Duration

@@ -28,6 +28,7 @@ var layers = map[string]struct{ file, environment, flag string }{
 	"limits.topics":              {"200000", "300000", "400000"},
 	"limits.topics_per_tenant":   {"1", "2", "3"},
 	"limits.topic_rate":          {"1", "2", "3"},
+	"limits.links":               {"4", "5", "6"},
 	"limits.stuck_after":         {"1s", "2s", "3s"},
 	"limits.send_buffer":         {"4KiB", "5KiB", "6KiB"},
 	"limits.user_timeout":        {"1s", "2s", "3s"},
@@ -157,7 +158,7 @@ func TestDefaultsAreTheContract(t *testing.T) {
 		Listen: "127.0.0.1:7311", Admin: "127.0.0.1:7312", Broadcast: []string{"broadcast/#"},
 		Log: LogSettings{Format: logAuto},
 		Limits: LimitSettings{
-			Frame: 64 << 10, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000,
+			Frame: 64 << 10, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000, Links: 2_000_000,
 			PendingBytes: 256 << 10, PendingMessages: 2048, PendingAge: 10 * time.Second,
 			StuckAfter: 5 * time.Second, SendBuffer: 64 << 10, UserTimeout: 30 * time.Second,
 			PublishCredit: 128 << 10, PublishPool: 32 << 20,

@@ -54,6 +54,7 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), clash func(
 		clash("limits.topics_per_tenant", "limits.topics", "%d is out of range: write 1 to %d", l.TopicsPerTenant, most)
 	}
 	between("limits.topic_rate", l.TopicRate, 1, many)
+	between("limits.links", l.Links, 1, 1<<24)
 	between("limits.pending_messages", l.PendingMessages, 1, many/4)
 	between("limits.authenticating", l.Authenticating, 1, many)
 	between("limits.replays", l.Replays, 1, many)

@@ -34,7 +34,7 @@ func (s setting) live() bool {
 
 // fixedLimits are what a gateway sizes its memory by when it starts; the replay rings are as well.
 var fixedLimits = []string{
-	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.publish_pool", "limits.send_buffer",
+	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.links", "limits.publish_pool", "limits.send_buffer",
 }
 
 // settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
@@ -87,7 +87,7 @@ var settingTable = []setting{
 	},
 
 	{
-		"limits.connections", "0", "connected devices; 0: what the descriptor limit leaves after a reserve",
+		"limits.connections", "0", "connected devices; 0: what the descriptor limit leaves after a reserve for loops, admin API and files",
 		"each device takes one descriptor, and a gateway without any left accepts nobody",
 		func(s *Settings) any { return &s.Limits.Connections },
 	},
@@ -115,6 +115,11 @@ var settingTable = []setting{
 		"limits.topic_rate", "10000", "new topics per second, of one tenant",
 		"names stay, so a scheme of naming that ran away is slowed down",
 		func(s *Settings) any { return &s.Limits.TopicRate },
+	},
+	{
+		"limits.links", "2000000", "topics times the wildcards that may match them, of one tenant, for each event loop",
+		"about 64 MB, twenty wildcards that match all topics of a tenant; then new wildcards and topics are refused",
+		func(s *Settings) any { return &s.Limits.Links },
 	},
 	{
 		"limits.pending_bytes", "256KiB", "bytes that may wait for one slow device before its policy drops some",
@@ -152,7 +157,7 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.PublishCredit },
 	},
 	{
-		"limits.publish_pool", "32MiB", "publish credit of all devices together",
+		"limits.publish_pool", "32MiB", "memory of all messages under way; each takes its bytes, 128, and 96 for each loop that it goes to",
 		"it bounds every queue between event loops, whatever devices do",
 		func(s *Settings) any { return &s.Limits.PublishPool },
 	},

@@ -41,6 +41,7 @@ func gatewayLimits(l LimitSettings) gateway.Limits {
 		Topics:             l.Topics,
 		TopicsPerTenant:    l.TopicsPerTenant,
 		TopicRate:          l.TopicRate,
+		Links:              l.Links,
 		PendingBytes:       int(l.PendingBytes),
 		PendingMessages:    l.PendingMessages,
 		PendingAge:         l.PendingAge,
