@@ -16,6 +16,13 @@ const mostHeld = 4 * kib
 
 // traffic handles what a connection has received.
 func (l *loop) traffic(s *session) {
+	m := l.mark()
+	l.work(s)
+	l.cutBack(m, s.n)
+}
+
+// work is traffic without what is freed after it.
+func (l *loop) work(s *session) {
 	b, err := s.conn.Peek(-1)
 	if err != nil {
 		return

@@ -76,12 +76,6 @@ func (l *loop) flushOne(s *session) {
 	sl := l.slots.at(s.n)
 	l.flush(sl)
 	l.reap()
-	if l.flushed == 0 && len(l.dirty) == 1 && l.dirty[0] == s.n && !l.run.walking && l.at == len(l.batch) {
-		// The usual case: nothing else is under way, so the arena can start anew.
-		l.dirty, l.arena = l.dirty[:0], l.arena[:0]
-		clear(l.nodes)
-		l.nodes = l.nodes[:1]
-	}
 }
 
 // reap closes the sessions whose socket failed, outside of any walk.
