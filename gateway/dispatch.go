@@ -234,8 +234,8 @@ func (l *loop) hello(s *session, h wire.Hello) error {
 	}
 	if l.g.cfg.Authenticate == nil {
 		id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
-		if id.Device == "" {
-			id.Device = randomDevice()
+		if h.Method != wire.AuthToken || id.Device == "" {
+			id.Device = randomDevice() // without a token auth is no name, whatever it holds [W-3.1]
 		}
 		if err := id.Check(); err != nil {
 			return &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: err.Error()}
