@@ -16,11 +16,11 @@ func TestWhoNamesItself(t *testing.T) {
 		auth   string
 		named  bool
 	}{
-		"token":       {wire.AuthToken, "lamp", true},
-		"empty token": {wire.AuthToken, "", false},
-		"certificate":        {wire.AuthCertificate, "", false},
-		"certificate, auth":  {wire.AuthCertificate, "lamp", false},
-		"certificate, rude":  {wire.AuthCertificate, "no name!", false},
+		"token":             {wire.AuthToken, "lamp", true},
+		"empty token":       {wire.AuthToken, "", false},
+		"certificate":       {wire.AuthCertificate, "", false},
+		"certificate, auth": {wire.AuthCertificate, "lamp", false},
+		"certificate, rude": {wire.AuthCertificate, "no name!", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := hello(c.auth)
