@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"runtime/debug"
 
 	"github.com/bellwire/bellwire/fanout"
@@ -57,8 +56,8 @@ func (l *loop) say(s *session, b []byte) {
 	switch {
 	case sl.flags&flagOpen == 0:
 	case sl.flags&flagBehind != 0:
-		s.out.push(item{kind: itemControl, frame: bytes.Clone(b)})
-		if len(s.out.items) > l.g.limits.Load().pendingItems() {
+		s.out.answer(b)
+		if lim := l.g.limits.Load(); len(s.out.items)+s.out.joined > lim.pendingItems() || s.out.answers > lim.pendingAnswers() {
 			l.giveUp(s) // it asks without reading the answers
 		}
 	default:

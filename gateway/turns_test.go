@@ -194,3 +194,57 @@ func TestSealedFramesTakeTurns(t *testing.T) {
 	want := (&simConn{m: m, got: wire.AppendPong(nil, binary.BigEndian.AppendUint32(nil, 1009))}).frames()
 	require.Equal(t, want, frames[1010:])
 }
+
+// What a device that does not read asks for costs little: its part ends with its
+// answers, so gnet's buffer stays small, and the answers that wait are bounded by
+// their bytes.
+func TestAnswersAreBounded(t *testing.T) {
+	m := newSim(t, Config{})
+	l := m.g.loops[0]
+	most := l.g.limits.Load().pendingAnswers()
+	d := m.join(0, hello("d"))
+	d.take(0)
+	open := []byte{0x10, 1, 1} // what later versions offer: an ERROR of a dozen times its size
+	var b []byte
+	for len(b) < mostRead {
+		b = append(b, open...)
+	}
+	d.write(b)
+	require.LessOrEqual(t, len(d.out), answerBytes+wire.MaxControl)
+	m.late = func() bool { return true }
+	for range 1000 {
+		if d.closed {
+			break
+		}
+		require.LessOrEqual(t, d.s.out.answers, most)
+		require.LessOrEqual(t, len(d.s.out.items), 2*most/joinedAnswers+1)
+		l.drain()
+	}
+	require.True(t, d.closed, "it asked for more than may wait")
+	require.LessOrEqual(t, len(d.out), answerBytes+2*wire.MaxControl)
+	d.take(-1)
+	frames := d.frames()
+	require.Equal(t, "CLOSE 0 slow", frames[len(frames)-1])
+}
+
+// One frame may have many answers: they end a part before its frames do.
+func TestAnswersEndAPart(t *testing.T) {
+	m := newSim(t, Config{Limits: Limits{Subscriptions: 1000}})
+	d := m.join(0, hello("d"))
+	var b []byte
+	for i := range 100 {
+		b = wire.Subscribe{Sub: uint32(i + 1), Filter: []byte(fmt.Sprintf("broadcast/%d", i))}.Append(b)
+	}
+	d.write(b)
+	d.frames()
+	b = nil
+	for i := range 20 {
+		b = wire.Subscribe{Sub: uint32(i + 101), Track: true, Filter: []byte("broadcast/+")}.Append(b)
+	}
+	d.write(b)
+	require.NotEmpty(t, d.in)
+	require.Greater(t, len(d.got), answerBytes)
+	require.Less(t, len(d.got), 2*answerBytes)
+	m.drain()
+	require.Empty(t, d.in)
+}
