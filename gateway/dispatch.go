@@ -15,29 +15,40 @@ import (
 // mostHeld is what may follow HELLO before the device is proven.
 const mostHeld = 4 * kib
 
-// traffic handles what a connection has received.
+// traffic handles what a connection has received, unless that waits for its turn.
 func (l *loop) traffic(s *session) {
-	b, err := s.conn.Peek(-1)
-	if err != nil {
-		return
+	m, n := l.mark(), s.n
+	if l.slots.at(n).flags&flagWaits != 0 && s.stage != stageClosing {
+		l.hold(s)
+	} else if b, err := s.conn.Peek(-1); err == nil {
+		l.work(s, b, l.frames)
 	}
-	raw := len(b)
+	l.cutBack(m, n)
+}
+
+// work handles up to so many frames of b, which is what gnet's buffer begins with.
+func (l *loop) work(s *session, b []byte, frames int) {
 	if l.g.cfg.without.wholeFrames {
 		l.heard(s)
 	}
 	if s.secure != nil {
-		if b, err = s.secure.open(b); err != nil {
+		raw := len(b)
+		b, err := s.secure.open(b)
+		if err != nil {
 			l.drop(s)
 			return
 		}
-		l.takePlain(s, b, raw)
+		l.takePlain(s, b, raw, frames)
 		return
 	}
-	used := l.consume(s, b)
+	used := l.consume(s, b, frames)
 	if s.closed {
 		return
 	}
-	if used > 0 {
+	if s.stage == stageClosing {
+		used = -1 // also what it was not shown
+	}
+	if used != 0 {
 		l.heard(s)
 	}
 	if used > 0 || l.g.cfg.without.keepPart {
@@ -50,10 +61,10 @@ func (l *loop) traffic(s *session) {
 
 // takePlain handles what a transport has opened; what is not a whole frame yet
 // is kept by the session, because gnet's buffer holds the sealed bytes.
-func (l *loop) takePlain(s *session, b []byte, raw int) {
+func (l *loop) takePlain(s *session, b []byte, raw, frames int) {
 	_, _ = s.conn.Discard(raw)
 	plain := append(s.secure.plain, b...)
-	used := l.consume(s, plain)
+	used := l.consume(s, plain, frames)
 	if s.closed {
 		return
 	}
@@ -69,10 +80,11 @@ func (l *loop) takePlain(s *session, b []byte, raw int) {
 // keep a session [W-3.4].
 func (l *loop) heard(s *session) { l.slots.at(s.n).seen = l.g.now.Load() }
 
-// consume handles the whole frames in b and says how many bytes they are. It
-// stops while the device is being proven: what it sent after HELLO is held.
-func (l *loop) consume(s *session, b []byte) (used int) {
-	rest := b
+// consume handles the whole frames in b, up to so many, and says how many bytes
+// they are. It stops while the device is being proven: what it sent after HELLO is
+// held. What is left over waits for a turn of the loop.
+func (l *loop) consume(s *session, b []byte, frames int) (used int) {
+	rest, start := b, len(l.arena)
 	for !s.closed {
 		switch s.stage {
 		case stageClosing:
@@ -85,6 +97,13 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 			return len(b) - len(rest)
 		case stageNew, stageOpen:
 		}
+		if frames == 0 || len(l.arena)-start > answerBytes {
+			if len(rest) > 0 {
+				l.wait(s)
+			}
+			return len(b) - len(rest)
+		}
+		frames--
 		most := l.g.limits.Load().Frame
 		if s.stage == stageNew && !l.g.cfg.without.helloLimit {
 			most = wire.MaxHello
@@ -101,7 +120,7 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 		}
 		if errors.Is(err, errLater) {
 			l.heard(s) // it is whole: that it has to wait is not the device's doing
-			l.stalled = append(l.stalled, l.handle(s))
+			l.stall(s)
 			return len(b) - len(rest)
 		}
 		if err != nil {
@@ -116,17 +135,6 @@ func (l *loop) consume(s *session, b []byte) (used int) {
 // errLater leaves a frame, and what follows it, until the walk that is under way
 // is done.
 var errLater = errors.New("gateway: a walk is under way")
-
-// resume goes on with the sessions that waited for the end of a walk.
-func (l *loop) resume() {
-	for len(l.stalled) > 0 {
-		h := l.stalled[len(l.stalled)-1]
-		l.stalled = l.stalled[:len(l.stalled)-1]
-		if s := l.slots.get(h); s != nil {
-			l.guard(s, func() { l.traffic(s) })
-		}
-	}
-}
 
 // refuseFrame ends a session for a frame that breaks the protocol: ERROR names
 // the frame, CLOSE the code [W-7.2].
@@ -233,8 +241,8 @@ func (l *loop) hello(s *session, h wire.Hello) error {
 	}
 	if l.g.cfg.Authenticate == nil {
 		id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
-		if id.Device == "" {
-			id.Device = randomDevice()
+		if h.Method != wire.AuthToken || id.Device == "" {
+			id.Device = randomDevice() // without a token auth is no name, whatever it holds [W-3.1]
 		}
 		if err := id.Check(); err != nil {
 			return &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: err.Error()}

@@ -68,9 +68,10 @@ func (s *slice) over(sends int) bool {
 	return !s.clock().Before(s.end)
 }
 
-// drain is the loop's turn: deliver what is in the mailbox, write each session
-// once, and go on later when the time is over.
+// drain is the loop's turn: go on with the frames that wait, deliver what is in the
+// mailbox, write each session once, and go on later when the time is over.
 func (l *loop) drain() {
+	l.readOn()
 	sl := l.slice()
 	if !l.deliver(&sl) {
 		l.counters.yields.Add(1)
@@ -99,7 +100,9 @@ func (l *loop) deliver(sl *slice) bool {
 		if l.run.walking && !l.walkOn(sl) {
 			return false
 		}
-		l.resume()
+		if !l.resume(sl) {
+			return false
+		}
 		if l.at == len(l.batch) || l.gotten >= roundBytes || len(l.nodes) >= roundNodes {
 			if !l.flushAll(sl) {
 				return false

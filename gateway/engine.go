@@ -64,10 +64,10 @@ func (e *engine) OnOpen(c gnet.Conn) (out []byte, action gnet.Action) {
 }
 
 // OnClose unlinks the session.
-func (e *engine) OnClose(c gnet.Conn, _ error) gnet.Action {
+func (e *engine) OnClose(c gnet.Conn, err error) gnet.Action {
 	if s, ok := c.Context().(*session); ok {
 		l := e.g.loopOf(c.EventLoop())
-		l.guard(nil, func() { l.lost(s) })
+		l.guard(nil, func() { l.hungUp(s, err) })
 	}
 	return gnet.None
 }

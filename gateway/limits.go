@@ -37,7 +37,9 @@ type Limits struct {
 	// that match all of TopicsPerTenant.
 	Links int
 	// PendingBytes may wait for one session that is behind. Default 256 KiB: a
-	// slow device costs no more than this beside its socket buffer.
+	// slow device costs no more than this beside its socket buffer, and as much
+	// (at least 64 KiB) in answers to what it asks without reading: more of those
+	// closes it.
 	PendingBytes int
 	// PendingMessages may wait for one session that is behind, like
 	// PendingBytes. Default 2,048: an item of a small message is larger than its

@@ -23,6 +23,7 @@ type loop struct {
 	unsent func(fd int32) int                    // bytes that the kernel holds for a socket
 	clock  func() time.Time                      // how late it is, for the length of a turn
 	stride int                                   // sends between two looks at the clock
+	frames int                                   // the most that are handled of a session at once
 
 	// For any goroutine.
 	mail     mailbox
@@ -56,12 +57,13 @@ type loop struct {
 	markers  uint32       // numbers the markers of replays
 	doomed   []handle     // sessions whose socket failed
 	stalled  []handle     // sessions with a frame that waits for the end of a walk
+	waiting  []handle     // sessions whose frames go on in the loop's turn
 	departed bool         // GOAWAY was sent
 }
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
 func newLoop(g *Gateway, n int) *loop {
-	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
+	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, frames: readFrames, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
 	l.slots.anyone = g.cfg.without.ownSlot
 	l.mail.arm = l.wake

@@ -60,6 +60,9 @@ func newModel(t testing.TB, seed uint64, without guards) *model {
 		said: map[uint32]saying{}, next: map[string]uint64{}, log: map[string][]saying{},
 	}
 	m.g.cfg.Authorize = func(id wire.Identity, a Action, filter string) error {
+		if a == ActionPublish {
+			m.listen() // a turn may publish more than a small ring holds
+		}
 		for _, d := range m.devices {
 			if d.name == id.Device && a == ActionSubscribe {
 				d.taken(filter)
@@ -68,6 +71,9 @@ func newModel(t testing.TB, seed uint64, without guards) *model {
 		return nil
 	}
 	m.late = func() bool { return m.rng.IntN(3) == 0 }
+	for _, l := range m.g.loops {
+		l.frames = pick(m, []int{1, 2, readFrames})
+	}
 	for _, topic := range modelTopics {
 		m.next[topic] = 1
 	}
@@ -94,9 +100,16 @@ func (m *model) must(err error) {
 	}
 }
 
-// learn reads from the streams what was published, and then has the devices look
-// at what they got.
+// learn notes what was published, and then has the devices look at what they got.
 func (m *model) learn() {
+	m.listen()
+	for _, d := range m.devices {
+		d.read()
+	}
+}
+
+// listen reads from the streams what was published.
+func (m *model) listen() {
 	ten, err := m.g.tenants.get(DefaultTenant)
 	require.NoError(m.t, err)
 	ten.index.Each(func(t *fanout.Topic) bool {
@@ -115,9 +128,6 @@ func (m *model) learn() {
 			m.next[name] = e.Offset + 1
 		}
 	})
-	for _, d := range m.devices {
-		d.read()
-	}
 }
 
 // top is the position of a topic's next message.
@@ -190,10 +200,14 @@ func (m *model) step() {
 		m.note("publish %d to %.14s", m.ids+1, topic)
 		m.publish(topic, m.payload())
 	case n < 45:
-		topic := pick(m, modelTopics)
-		d.seq++
-		m.note("%s publishes %d to %.14s", d.name, m.ids+1, topic)
-		d.c.write(wire.Publish{Ack: true, Seq: d.seq, Name: []byte(topic), Payload: m.payload()}.Append(nil))
+		var b []byte
+		for range pick(m, []int{1, 1, 5}) {
+			topic := pick(m, modelTopics)
+			d.seq++
+			m.note("%s publishes %d to %.14s", d.name, m.ids+1, topic)
+			b = wire.Publish{Ack: true, Seq: d.seq, Name: []byte(topic), Payload: m.payload()}.Append(b)
+		}
+		d.c.write(b)
 	case n < 70:
 		l := m.g.loops[m.rng.IntN(2)]
 		m.note("drain %d", l.n)

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"bytes"
+
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
@@ -11,6 +13,8 @@ type outbound struct {
 	items    []item
 	bytes    int // of the frames in items
 	messages int // in items
+	answers  int // bytes of the control frames in items
+	joined   int // control frames beyond the first of their items
 	first    int // no message stands before this index
 
 	moved    uint32 // second at which the socket last took something
@@ -39,7 +43,7 @@ type item struct {
 	policy wire.Policy // of a message
 	at     uint32      // second at which it came
 	id     wire.TopicID
-	count  uint32 // positions in a gap
+	count  uint32 // positions in a gap, or control frames beyond the first
 	frame  []byte
 	topic  *fanout.Topic
 }
@@ -53,15 +57,43 @@ const itemsPerMessage = 4
 // pendingItems is the most that waits for one session.
 func (l *Limits) pendingItems() int { return itemsPerMessage * l.PendingMessages }
 
+// pendingAnswers is the most bytes of answers that wait for one session: no policy
+// drops them, so they have a bound of their own. It is never less than what leaves
+// in one send.
+func (l *Limits) pendingAnswers() int { return max(l.PendingBytes, joinBytes) }
+
 // mergeReach is how far back a gap looks for one to join.
 const mergeReach = 64
 
 func (o *outbound) push(it item) {
-	if it.kind == itemMessage {
+	switch it.kind {
+	case itemMessage:
 		o.messages++
+	case itemControl:
+		o.answers += len(it.frame)
+	case itemNone, itemGap:
 	}
 	o.items = append(o.items, it)
 	o.bytes += len(it.frame)
+}
+
+// joinedAnswers is how large an item gets that holds several answers.
+const joinedAnswers = 1 * kib
+
+// answer queues a copy of a control frame. Those next to each other share an item:
+// most are much smaller than one is.
+func (o *outbound) answer(b []byte) {
+	if last := len(o.items) - 1; last >= 0 {
+		if it := &o.items[last]; it.kind == itemControl && len(it.frame)+len(b) <= joinedAnswers {
+			it.frame = append(it.frame, b...)
+			it.count++
+			o.joined++
+			o.bytes += len(b)
+			o.answers += len(b)
+			return
+		}
+	}
+	o.push(item{kind: itemControl, frame: bytes.Clone(b)})
 }
 
 // pushMessage queues a message under its subscription's policy, within so many
@@ -171,6 +203,9 @@ func (o *outbound) take(dst []byte, most int) []byte {
 			o.bytes -= len(it.frame)
 			if it.kind == itemMessage {
 				o.messages--
+			} else {
+				o.answers -= len(it.frame)
+				o.joined -= int(it.count)
 			}
 		}
 	}

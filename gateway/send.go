@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"runtime/debug"
 
 	"github.com/bellwire/bellwire/fanout"
@@ -60,8 +59,8 @@ func (l *loop) say(s *session, b []byte) {
 	switch {
 	case sl.flags&flagOpen == 0:
 	case sl.flags&flagBehind != 0:
-		s.out.push(item{kind: itemControl, frame: bytes.Clone(b)})
-		if len(s.out.items) > l.g.limits.Load().pendingItems() {
+		s.out.answer(b)
+		if lim := l.g.limits.Load(); len(s.out.items)+s.out.joined > lim.pendingItems() || s.out.answers > lim.pendingAnswers() {
 			l.giveUp(s) // it asks without reading the answers
 		}
 	default:
@@ -79,12 +78,6 @@ func (l *loop) flushOne(s *session) {
 	sl := l.slots.at(s.n)
 	l.flush(sl)
 	l.reap()
-	if l.flushed == 0 && len(l.dirty) == 1 && l.dirty[0] == s.n && !l.run.walking && l.at == len(l.batch) {
-		// The usual case: nothing else is under way, so the arena can start anew.
-		l.dirty, l.arena = l.dirty[:0], l.arena[:0]
-		clear(l.nodes)
-		l.nodes = l.nodes[:1]
-	}
 }
 
 // reap closes the sessions whose socket failed, outside of any walk.

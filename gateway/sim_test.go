@@ -100,7 +100,7 @@ func (m *sim) drain() {
 		}
 		idle := true // only now: a later loop may have posted to an earlier one
 		for _, l := range m.g.loops {
-			idle = idle && l.idle() && (len(l.replays) == 0 || !l.anyReplayReady()) && len(l.dirty) == 0
+			idle = idle && l.idle() && (len(l.replays) == 0 || !l.anyReplayReady()) && len(l.dirty) == 0 && len(l.waiting) == 0
 		}
 		if idle {
 			return
@@ -165,6 +165,7 @@ type simConn struct {
 	fd int32
 
 	in     []byte // received and not discarded
+	peeks  int    // how often the gateway has looked at that
 	out    []byte // gnet's buffer
 	room   int    // bytes that the socket still takes; -1: any number
 	got    []byte // what the device has received and the test not looked at
@@ -174,6 +175,7 @@ type simConn struct {
 }
 
 func (c *simConn) Peek(n int) ([]byte, error) {
+	c.peeks++
 	if n > len(c.in) {
 		return nil, io.ErrShortBuffer
 	}
@@ -216,6 +218,8 @@ func (c *simConn) Write(b []byte) (int, error) {
 	c.out = append(c.out, b[n:]...)
 	return len(b), nil
 }
+
+func (c *simConn) InboundBuffered() int { return len(c.in) }
 
 func (c *simConn) OutboundBuffered() int { return len(c.out) }
 

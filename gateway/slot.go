@@ -31,6 +31,7 @@ const (
 	flagSealed                       // a transport seals what is sent
 	flagDirty                        // it is on the loop's dirty list
 	flagPlain                        // some wildcard of it is not tracked
+	flagWaits                        // its frames wait for their turn: read events leave them
 )
 
 // flagsSlow: deliveries need a closer look than the fast path takes.
