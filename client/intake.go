@@ -31,6 +31,14 @@ type intake struct {
 
 	// Of one connection.
 	replays map[string]*replay // topics between SUBSCRIBE with a start and LIVE
+	// awaits: topics of a wildcard whose helper is not agreed to yet. The helper will
+	// bring all from the cursor on, so nothing before may move it.
+	awaits map[string]bool
+}
+
+// connect forgets the connection before.
+func (in *intake) connect() {
+	in.replays, in.awaits = make(map[string]*replay), make(map[string]bool)
 }
 
 // replay is a topic between SUBSCRIBE with a start and LIVE.
@@ -206,6 +214,7 @@ func (in *intake) live(out *outlet, t *topic) {
 func (in *intake) abandon(out *outlet, topic string) {
 	r := in.replays[topic]
 	delete(in.replays, topic)
+	delete(in.awaits, topic)
 	if r == nil || !r.cursor {
 		return
 	}

@@ -32,7 +32,7 @@ type retry struct {
 func (s *session) begin(all []*intake) {
 	for _, in := range all {
 		s.intakes = append(s.intakes, in)
-		in.replays = make(map[string]*replay)
+		in.connect()
 		in.resumes = in.resumes || in.answered
 	}
 	free := int(s.welcome.MaxSubs) - len(all)
@@ -45,7 +45,7 @@ func (s *session) begin(all []*intake) {
 // join subscribes one more on a connection under way.
 func (s *session) join(in *intake) {
 	s.intakes = append(s.intakes, in)
-	in.replays = make(map[string]*replay)
+	in.connect()
 	s.enter(in, max(int(s.welcome.MaxSubs)-len(s.links)-1, 0))
 }
 
@@ -78,6 +78,7 @@ func (s *session) enterWildcard(in *intake, helpers int) int {
 	}
 	fit := min(len(topics), helpers)
 	for _, topic := range topics[:fit] {
+		in.awaits[topic] = true
 		s.ask(&link{in: in, filter: topic, helper: true, start: wire.StartCursor})
 	}
 	for _, topic := range topics[fit:] {
@@ -160,6 +161,9 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond, Text: string(f.Text)})
 	}
 	l.agreed = true
+	if l.helper {
+		delete(l.in.awaits, l.filter)
+	}
 	s.generation++
 	if wire.IsWildcard([]byte(l.filter)) {
 		s.wildcards = append(s.wildcards, l)
