@@ -230,6 +230,7 @@ func (in *intake) answers(err error) {
 func (s *session) refused(l *link, err *RefusedError) error {
 	if l.leaving {
 		s.remove(l)
+		s.gone(l)
 		return nil
 	}
 	err.What = "subscribing " + l.filter
@@ -239,6 +240,10 @@ func (s *session) refused(l *link, err *RefusedError) error {
 	switch {
 	case err.retryable():
 		s.retries = append(s.retries, retry{l, err.Retry})
+	case s.crowdedOut(l, err.Code):
+		s.remove(l)
+		s.crowded = append(s.crowded, l)
+		return nil
 	case l.helper:
 		l.in.abandon(&s.out, l.filter)
 	case err.Code == wire.CodeCursorUnusable && l.start == wire.StartCursor:
@@ -251,6 +256,7 @@ func (s *session) refused(l *link, err *RefusedError) error {
 		s.over(l.in, err)
 	}
 	s.remove(l)
+	s.gone(l)
 	return nil
 }
 
