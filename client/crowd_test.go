@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -84,7 +85,9 @@ func TestSubscribeTooMany(t *testing.T) {
 		began := time.Now()
 		time.AfterFunc(time.Second, func() { held() })
 		for _, wait := range []time.Duration{time.Second, 0} {
-			_, err := c.Subscribe(t.Context(), "broadcast/b")
+			ctx, cancel := context.WithTimeout(t.Context(), hour)
+			_, err := c.Subscribe(ctx, "broadcast/b")
+			cancel()
 			require.Equal(t, &client.RefusedError{Code: wire.CodeTooManySubs, What: "subscribing broadcast/b"}, err)
 			require.Equal(t, wait, time.Since(began))
 			began = time.Now()
