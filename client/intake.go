@@ -215,9 +215,14 @@ func (in *intake) abandon(out *outlet, topic string) {
 	r := in.replays[topic]
 	delete(in.replays, topic)
 	delete(in.awaits, topic)
-	if r == nil || !r.cursor {
-		return
+	if r != nil && r.cursor {
+		in.abandoned(out, topic)
 	}
+}
+
+// abandoned gives up the place in a topic.
+func (in *intake) abandoned(out *outlet, topic string) {
+	delete(in.awaits, topic)
 	for _, l := range in.had.lives(topic) {
 		out.add(in, item{topic: topic, life: l.Life, drops: true})
 	}

@@ -106,6 +106,11 @@ func (s *session) ask(l *link) {
 		s.queued = append(s.queued, l)
 		return
 	}
+	if l.helper && len(l.in.had.lives(l.filter)) == 0 {
+		// Newer topics took its place while it waited. An empty cursor would bring all again.
+		l.in.abandoned(&s.out, l.filter)
+		return
+	}
 	s.lastSub++
 	l.number, l.agreed, l.replaying = s.lastSub, false, false
 	f := wire.Subscribe{

@@ -81,3 +81,37 @@ func TestHelperComesLater(t *testing.T) {
 		}
 	})
 }
+
+// Of a topic that had to make room while its helper waited, nothing comes again: what
+// came meanwhile is a Gap.
+func TestTopicForgottenWhileItsHelperWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(0xA1)
+		c, _ := start(t, g)
+		s := subscribe(t, c, "broadcast/#", client.WithBuffer(client.MaxTopics+10))
+		g.Publish("broadcast/a", "1")
+		require.Equal(t, "1", short(next(t, s)))
+		refused := false
+		g.on(answers(func(q wire.Subscribe) []byte {
+			if wire.IsWildcard(q.Filter) || refused {
+				return nil
+			}
+			refused = true
+			return wire.Subscribed{Sub: q.Sub, Code: wire.CodeReplayBusy, Retry: 700}.Append(nil)
+		}))
+		g.kick()
+		require.Equal(t, unseenMissing, next(t, s))
+		synctest.Wait()
+		g.Publish("broadcast/a", "2")
+		for i := range client.MaxTopics {
+			g.Publish(fmt.Sprint("broadcast/new/", i), "new")
+		}
+		for range client.MaxTopics {
+			require.Equal(t, "new", short(next(t, s)))
+		}
+		pass(time.Minute)
+		g.Publish("broadcast/a", "3")
+		require.Equal(t, client.Gap{Topic: "broadcast/a", Reason: wire.ReasonNotKept}, next(t, s))
+		require.Equal(t, "3", short(next(t, s)))
+	})
+}
