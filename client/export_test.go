@@ -20,6 +20,7 @@ func without(take func(*guards)) Option { return func(o *options) { take(&o.with
 // Limits that tests refer to.
 const (
 	SettledAfter = settledAfter
+	MaxTopics    = maxTopics
 )
 
 // Core is a session without a connection, with one subscription.

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"slices"
+
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -29,12 +31,19 @@ type intake struct {
 
 	// Of one connection.
 	replays map[string]*replay // topics between SUBSCRIBE with a start and LIVE
+	// awaits: topics of a wildcard whose helper is not agreed to yet. The helper will
+	// bring all from the cursor on, so nothing before may move it.
+	awaits map[string]bool
+}
+
+// connect forgets the connection before.
+func (in *intake) connect() {
+	in.replays, in.awaits = make(map[string]*replay), make(map[string]bool)
 }
 
 // replay is a topic between SUBSCRIBE with a start and LIVE.
 type replay struct {
 	cursor  bool // it began with a cursor: all that follows is expected
-	renewed bool // the gateway told a life that the cursor did not have
 	settled bool // the lives that the gateway did not tell were ended
 }
 
@@ -70,8 +79,8 @@ func (in *intake) message(out *outlet, t *topic, o *origin, m received) {
 		return
 	}
 	r := in.replays[t.name]
-	if r != nil && r.renewed {
-		in.settle(out, t, r)
+	if r != nil {
+		in.settle(out, t, r) // all streams are told before the first message [W-6.8]
 	}
 	pos, known := in.had.at(t.name, o.life)
 	switch {
@@ -116,7 +125,6 @@ func (in *intake) stream(out *outlet, t *topic, o *origin) {
 	case known:
 		in.had.set(t.name, o.life, pos) // it is back, if it was lost
 	case r != nil && r.cursor:
-		r.renewed = true
 		in.reach(out, t, o, 0)
 		pos = 0
 	case r == nil && t.replaying && !t.toldAll:
@@ -168,14 +176,15 @@ func (in *intake) end(out *outlet, topic string, life wire.Life, how wire.How) {
 }
 
 // settle ends the lives of the cursor that the gateway did not tell. Nobody can
-// say what their last messages were.
+// say what their last messages were. It goes by what is told on this connection
+// alone: one before may have told the new life, and was cut before it came to this.
 func (in *intake) settle(out *outlet, t *topic, r *replay) {
 	if r.settled || !r.cursor || in.without.life {
 		return
 	}
 	r.settled = true
 	how := wire.EndLost
-	if r.renewed {
+	if slices.ContainsFunc(t.origins, func(o *origin) bool { return !o.over }) {
 		how = wire.EndRestarted
 	}
 	for _, l := range in.had.lives(t.name) {
@@ -183,9 +192,7 @@ func (in *intake) settle(out *outlet, t *topic, r *replay) {
 			continue
 		}
 		if !l.lost { // else it was told when it was lost
-			if r.renewed {
-				out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
-			}
+			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
 			in.end(out, t.name, l.Life, how)
 		}
 		in.had.drop(t.name, l.Life)
@@ -207,9 +214,15 @@ func (in *intake) live(out *outlet, t *topic) {
 func (in *intake) abandon(out *outlet, topic string) {
 	r := in.replays[topic]
 	delete(in.replays, topic)
-	if r == nil || !r.cursor {
-		return
+	delete(in.awaits, topic)
+	if r != nil && r.cursor {
+		in.abandoned(out, topic)
 	}
+}
+
+// abandoned gives up the place in a topic.
+func (in *intake) abandoned(out *outlet, topic string) {
+	delete(in.awaits, topic)
 	for _, l := range in.had.lives(topic) {
 		out.add(in, item{topic: topic, life: l.Life, drops: true})
 	}

@@ -32,7 +32,7 @@ type retry struct {
 func (s *session) begin(all []*intake) {
 	for _, in := range all {
 		s.intakes = append(s.intakes, in)
-		in.replays = make(map[string]*replay)
+		in.connect()
 		in.resumes = in.resumes || in.answered
 	}
 	free := int(s.welcome.MaxSubs) - len(all)
@@ -45,7 +45,7 @@ func (s *session) begin(all []*intake) {
 // join subscribes one more on a connection under way.
 func (s *session) join(in *intake) {
 	s.intakes = append(s.intakes, in)
-	in.replays = make(map[string]*replay)
+	in.connect()
 	s.enter(in, max(int(s.welcome.MaxSubs)-len(s.links)-1, 0))
 }
 
@@ -78,6 +78,7 @@ func (s *session) enterWildcard(in *intake, helpers int) int {
 	}
 	fit := min(len(topics), helpers)
 	for _, topic := range topics[:fit] {
+		in.awaits[topic] = true
 		s.ask(&link{in: in, filter: topic, helper: true, start: wire.StartCursor})
 	}
 	for _, topic := range topics[fit:] {
@@ -103,6 +104,11 @@ func (s *session) ask(l *link) {
 	exact := !wire.IsWildcard([]byte(l.filter))
 	if exact && s.replaying[l.filter] != nil {
 		s.queued = append(s.queued, l)
+		return
+	}
+	if l.helper && len(l.in.had.lives(l.filter)) == 0 {
+		// Newer topics took its place while it waited. An empty cursor would bring all again.
+		l.in.abandoned(&s.out, l.filter)
 		return
 	}
 	s.lastSub++
@@ -160,6 +166,9 @@ func (s *session) onSubscribed(f wire.Subscribed) error {
 		return s.refused(l, &RefusedError{Code: f.Code, Retry: time.Duration(f.Retry) * time.Millisecond, Text: string(f.Text)})
 	}
 	l.agreed = true
+	if l.helper {
+		delete(l.in.awaits, l.filter)
+	}
 	s.generation++
 	if wire.IsWildcard([]byte(l.filter)) {
 		s.wildcards = append(s.wildcards, l)
@@ -226,6 +235,7 @@ func (in *intake) answers(err error) {
 func (s *session) refused(l *link, err *RefusedError) error {
 	if l.leaving {
 		s.remove(l)
+		s.gone(l)
 		return nil
 	}
 	err.What = "subscribing " + l.filter
@@ -235,6 +245,10 @@ func (s *session) refused(l *link, err *RefusedError) error {
 	switch {
 	case err.retryable():
 		s.retries = append(s.retries, retry{l, err.Retry})
+	case s.crowdedOut(l, err.Code):
+		s.remove(l)
+		s.crowded = append(s.crowded, l)
+		return nil
 	case l.helper:
 		l.in.abandon(&s.out, l.filter)
 	case err.Code == wire.CodeCursorUnusable && l.start == wire.StartCursor:
@@ -247,6 +261,7 @@ func (s *session) refused(l *link, err *RefusedError) error {
 		s.over(l.in, err)
 	}
 	s.remove(l)
+	s.gone(l)
 	return nil
 }
 

@@ -34,6 +34,7 @@ type session struct {
 	wildcards  []*link
 	replaying  map[string]*link // by topic
 	queued     []*link          // they wait until their topic is not replaying
+	crowded    []*link          // they wait until a helper is gone
 	generation uint64           // of exact and wildcards, and of who is replaying
 
 	// Topics.

@@ -85,7 +85,7 @@ func newSubscription(c *Client, filter string, o subOptions) (*Subscription, err
 	s.intake = &intake{
 		owner: s, filter: filter, wildcard: wire.IsWildcard([]byte(filter)), opts: o, without: c.opts.without,
 		had: newPositions(), resumes: o.start == wire.StartCursor,
-		answer: make(chan error, 1), replays: make(map[string]*replay),
+		answer: make(chan error, 1),
 	}
 	for _, p := range o.cursor {
 		if p.Topic == "" && !s.intake.wildcard {

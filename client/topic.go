@@ -1,6 +1,7 @@
 package client
 
 import (
+	"iter"
 	"maps"
 	"slices"
 
@@ -116,6 +117,17 @@ func (s *session) matched(t *topic, l *link) {
 	t.intakes = append(t.intakes, l.in)
 }
 
+// takers is the subscriptions that what comes now is for.
+func (t *topic) takers() iter.Seq[*intake] {
+	return func(yield func(*intake) bool) {
+		for _, in := range t.intakes {
+			if !in.awaits[t.name] && !yield(in) {
+				return
+			}
+		}
+	}
+}
+
 func (s *session) onTopic(f wire.Topic) error {
 	t, err := s.name(f.Topic, string(f.Name))
 	if t != nil {
@@ -164,7 +176,7 @@ func (s *session) onStream(f wire.Stream) error {
 	case o.life != f.Life:
 		if !o.over && !s.opts.without.life {
 			o.over = true
-			for _, in := range t.intakes {
+			for in := range t.takers() {
 				in.end(&s.out, t.name, o.life, wire.EndRestarted)
 			}
 		}
@@ -177,7 +189,7 @@ func (s *session) onStream(f wire.Stream) error {
 	if f.Flags&wire.StreamMain != 0 {
 		t.main = o
 	}
-	for _, in := range t.intakes {
+	for in := range t.takers() {
 		in.stream(&s.out, t, o)
 		if !in.wildcard {
 			s.placed(in)
@@ -210,7 +222,7 @@ func (s *session) onMessage(f wire.Message) error {
 			s.jumped(t, 0)
 			return violated("message of %q, origin %d, which no STREAM told", t.name, f.Origin)
 		}
-		for _, in := range t.intakes {
+		for in := range t.takers() {
 			in.plain(&s.out, t, m)
 		}
 		return nil
@@ -224,7 +236,7 @@ func (s *session) onMessage(f wire.Message) error {
 		return nil
 	}
 	m.offset = offset
-	for _, in := range t.intakes {
+	for in := range t.takers() {
 		in.message(&s.out, t, o, m)
 	}
 	o.move(max(o.next, offset+1))
@@ -233,7 +245,7 @@ func (s *session) onMessage(f wire.Message) error {
 
 // jumped tells that messages are missing which nobody announced [W-6.7].
 func (s *session) jumped(t *topic, life wire.Life) {
-	for _, in := range t.intakes {
+	for in := range t.takers() {
 		s.out.add(in, item{event: Gap{t.name, wire.ReasonLost, 0, life}})
 	}
 }
@@ -261,7 +273,7 @@ func (s *session) onGap(f wire.Gap) error {
 				o.next = 0
 			}
 		}
-		for _, in := range t.intakes {
+		for in := range t.takers() {
 			in.uncounted(&s.out, gap)
 		}
 		return nil
@@ -270,7 +282,7 @@ func (s *session) onGap(f wire.Gap) error {
 		return violated("GAP of %d messages of %q", f.Count, t.name)
 	}
 	o.move(o.next + f.Count)
-	for _, in := range t.intakes {
+	for in := range t.takers() {
 		in.gap(&s.out, t, o, o.next-1, f.Count, f.Reason)
 	}
 	return nil
@@ -306,7 +318,7 @@ func (s *session) endOf(t *topic, f wire.End) {
 	}
 	o.over = true
 	s.match(t)
-	for _, in := range t.intakes {
+	for in := range t.takers() {
 		in.end(&s.out, t.name, o.life, f.How)
 	}
 }

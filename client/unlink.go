@@ -32,7 +32,7 @@ func (s *session) quit(l *link) {
 // part ends a subscription: nothing of it is delivered any more.
 func (s *session) part(in *intake) {
 	s.intakes = slices.DeleteFunc(s.intakes, func(o *intake) bool { return o == in })
-	for _, l := range s.queued {
+	for _, l := range slices.Concat(s.queued, s.crowded) {
 		l.leaving = l.leaving || l.in == in
 	}
 	for _, l := range s.byNumber() {
@@ -52,6 +52,7 @@ func (s *session) onUnsubscribed(f wire.Unsubscribed) error {
 	switch {
 	case l != nil && l.leaving:
 		s.remove(l)
+		s.gone(l)
 	case l != nil:
 		return s.refused(l, &RefusedError{Code: f.Code})
 	case f.Sub == 0 || f.Sub > s.lastSub:

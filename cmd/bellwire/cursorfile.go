@@ -95,12 +95,47 @@ func writeCursor(path string, positions []client.TopicPosition) error {
 	return nil
 }
 
+// checkCursor says now what would stop writeCursor later, when messages were printed already. A file that may not be
+// written is not replaced either, though its directory would allow it.
+func checkCursor(path string) error {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("cannot write the cursor: there is no directory %s: create it, or name another file with --cursor", dir)
+	}
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		err = file.Close()
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		file, err = newBeside(path)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot write the cursor: %w", err)
+	}
+	_ = file.Close() // nothing was written
+	if err := os.Remove(file.Name()); err != nil {
+		return fmt.Errorf("cannot write the cursor: %w", err)
+	}
+	return nil
+}
+
+// newBeside is a file that can take the place of path.
+func newBeside(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
+}
+
+// replaceFile keeps the mode of the file that was there; a new one is its owner's alone.
 func replaceFile(path string, text []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
+	file, err := newBeside(path)
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(text)
+	if info, statErr := os.Stat(path); statErr == nil {
+		err = file.Chmod(info.Mode().Perm())
+	}
+	if err == nil {
+		_, err = file.Write(text)
+	}
 	if err == nil {
 		err = file.Sync() // else a machine that dies may keep the new name and not the new bytes
 	}
@@ -123,10 +158,13 @@ type cursorKeeper struct {
 	parts [][]client.TopicPosition // by subscription, as of what it has printed; nil: there was no file
 }
 
-// openCursor reads the file and gives each filter its part.
+// openCursor reads the file, checks that it can be written, and gives each filter its part.
 func openCursor(path string, filters []string) (*cursorKeeper, error) {
 	all, err := readCursor(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := checkCursor(path); err != nil {
 		return nil, err
 	}
 	k := &cursorKeeper{path: path, parts: make([][]client.TopicPosition, len(filters))}

@@ -59,6 +59,43 @@ func TestWrongCursorFiles(t *testing.T) {
 	}
 }
 
+// TestCursorFileKeepsItsMode: whoever was let read it, or kept from it, still is.
+func TestCursorFileKeepsItsMode(t *testing.T) {
+	for _, mode := range []os.FileMode{0o600, 0o640, 0o664} {
+		path := filepath.Join(t.TempDir(), "place.json")
+		require.NoError(t, writeCursor(path, nil))
+		require.NoError(t, os.Chmod(path, mode))
+		before, err := os.Stat(path) // not every system has all of a mode
+		require.NoError(t, err)
+		require.NoError(t, writeCursor(path, []client.TopicPosition{place("a", 1, 1)}))
+		after, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, before.Mode(), after.Mode())
+	}
+}
+
+// TestCursorFileIsCheckedAtStart: that the place cannot be kept is told before messages are printed, not after.
+func TestCursorFileIsCheckedAtStart(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, in := range []string{filepath.Join(dir, "missing"), file} {
+		require.ErrorContains(t, checkCursor(filepath.Join(in, "place.json")), "there is no directory "+in)
+	}
+	require.ErrorContains(t, checkCursor(dir), "cannot write the cursor")
+	missing := filepath.Join(dir, "missing", "place.json")
+	_, err := openCursor(missing, []string{"a"})
+	require.ErrorContains(t, err, "there is no directory")
+	require.Equal(t, exitFailed, codeOf(err))
+
+	path := filepath.Join(dir, "place.json")
+	_, err = openCursor(path, []string{"a"})
+	require.NoError(t, err)
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, left, 1, "to check leaves nothing, not even an empty file, which would be no cursor")
+}
+
 func FuzzCursor(f *testing.F) {
 	for _, text := range []string{`{"positions":[]}`, `{"positions":[{"topic":"a","life":"0000000000000001","offset":1}]}`, `{}`, `{"positions":null}`} {
 		f.Add([]byte(text))

@@ -37,7 +37,7 @@ func (p *eventPrinter) print(filter string, event client.Event) (message bool, e
 	case p.format == formatRaw:
 		_, err = p.out.Write(m.Payload)
 	default:
-		_, err = io.WriteString(p.out, m.Topic+" "+visible(m.Payload)+"\n")
+		_, err = io.WriteString(p.out, visibleName(m.Topic)+" "+visible(m.Payload)+"\n")
 	}
 	return message, err
 }
@@ -98,26 +98,46 @@ func (p *eventPrinter) printJSON(filter string, event client.Event) error {
 func noticeText(filter string, event client.Event) string {
 	switch v := event.(type) {
 	case client.Gap:
-		topic := v.Topic
+		topic := visibleName(v.Topic)
 		if topic == "" {
-			topic = "any topic of " + filter
+			topic = "any topic of " + visibleName(filter)
 		}
 		if v.Count == 0 {
 			return fmt.Sprintf("gap: messages of %s may be missing (%s)", topic, v.Reason)
 		}
 		return fmt.Sprintf("gap: %d of %s missing (%s)", v.Count, topic, v.Reason)
 	case client.End:
-		return fmt.Sprintf("end: life %s of %s is over (%s)", v.Life, v.Topic, v.How)
+		return fmt.Sprintf("end: life %s of %s is over (%s)", v.Life, visibleName(v.Topic), v.How)
 	}
 	return fmt.Sprint(event)
 }
 
-// visible is a payload on one line of a terminal: what a terminal would obey, and what is not UTF-8, is escaped.
+// visible is a payload on one line of a terminal: what a terminal would obey, what shows nothing or turns text, and what is
+// not UTF-8, is escaped.
 func visible(payload []byte) string {
+	return escaped(payload, func(r rune) bool { return unseen(r) && r != joiner && r != nonJoiner })
+}
+
+// visibleName is the same for a topic or a filter, without the exception for what letters and emoji are joined with: names
+// that differ must not look alike.
+func visibleName(name string) string { return escaped([]byte(name), unseen) }
+
+const (
+	nonJoiner = '\u200C'
+	joiner    = '\u200D'
+)
+
+// unseen: characters that show nothing themselves and may turn the text around them, and line separators.
+func unseen(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
+// escaped is text with the control characters and those that hide says escaped.
+func escaped(text []byte, hide func(rune) bool) string {
 	var out strings.Builder
-	out.Grow(len(payload))
-	for len(payload) > 0 {
-		r, n := utf8.DecodeRune(payload)
+	out.Grow(len(text))
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
 		switch {
 		case r == '\n':
 			out.WriteString(`\n`)
@@ -126,18 +146,15 @@ func visible(payload []byte) string {
 		case r == '\t':
 			out.WriteString(`\t`)
 		case r == utf8.RuneError && n <= 1 || r < 0x80 && unicode.IsControl(r):
-			fmt.Fprintf(&out, `\x%02x`, payload[0])
-		case unicode.IsControl(r) || turnsText(r):
+			fmt.Fprintf(&out, `\x%02x`, text[0])
+		case r > 0xFFFF && hide(r):
+			fmt.Fprintf(&out, `\U%08x`, r)
+		case unicode.IsControl(r) || hide(r):
 			fmt.Fprintf(&out, `\u%04x`, r)
 		default:
-			out.Write(payload[:n])
+			out.Write(text[:n])
 		}
-		payload = payload[n:]
+		text = text[n:]
 	}
 	return out.String()
-}
-
-// turnsText: the characters that make a terminal show text in another order than it stands, and line separators.
-func turnsText(r rune) bool {
-	return r >= 0x202A && r <= 0x202E || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
 }

@@ -72,9 +72,33 @@ func TestVisible(t *testing.T) {
 		{"\u202eabc\u2066\u2028", `\u202eabc\u2066\u2028`},
 		{"a\xffb\xc3", `a\xffb\xc3`},
 		{"\ufffd", "\ufffd"},
+		{"a\u200bb\u00ad\ufeff\u200e", `a\u200bb\u00ad\ufeff\u200e`},
+		{"\U000e0041", `\U000e0041`},
 	} {
 		require.Equal(t, test.want, visible([]byte(test.payload)))
 	}
+}
+
+// TestTopicsAreEscaped: whoever may publish chooses the topic, and it must not reach the terminal as it is.
+func TestTopicsAreEscaped(t *testing.T) {
+	const topic, shown = "a/\u202eb\x1b[2J\u200d\u2066\n", `a/\u202eb\x1b[2J\u200d\u2066\n`
+	for _, test := range []struct {
+		event client.Event
+		want  string
+	}{
+		{client.Message{Topic: topic, Payload: []byte("x")}, shown + " x\n"},
+		{client.Gap{Topic: topic, Reason: wire.ReasonSlow, Count: 3}, "bellwire: gap: 3 of " + shown + " missing (slow)\n"},
+		{client.Gap{Topic: topic, Reason: wire.ReasonSlow}, "bellwire: gap: messages of " + shown + " may be missing (slow)\n"},
+		{client.Gap{Reason: wire.ReasonSlow}, "bellwire: gap: messages of any topic of " + shown + "/# may be missing (slow)\n"},
+		{client.End{Topic: topic, How: wire.EndLost, Life: 1}, "bellwire: end: life 0000000000000001 of " + shown + " is over (lost)\n"},
+	} {
+		var out bytes.Buffer
+		p := eventPrinter{format: formatText, out: &out, notes: &out}
+		_, err := p.print(topic+"/#", test.event)
+		require.NoError(t, err)
+		require.Equal(t, test.want, out.String())
+	}
+	require.Equal(t, "broadcast/ü/漢", visibleName("broadcast/ü/漢"))
 }
 
 func FuzzVisible(f *testing.F) {
@@ -85,7 +109,10 @@ func FuzzVisible(f *testing.F) {
 		text := visible(payload)
 		require.True(t, utf8.ValidString(text))
 		for _, r := range text {
-			require.False(t, unicode.IsControl(r) || turnsText(r), "%q", text)
+			require.False(t, unicode.IsControl(r) || unseen(r) && r != joiner && r != nonJoiner, "%q", text)
+		}
+		for _, r := range visibleName(string(payload)) {
+			require.False(t, unicode.IsControl(r) || unseen(r), "%q", text)
 		}
 	})
 }

@@ -22,6 +22,9 @@ func main() {
 
 // run is main without the process.
 func run(args []string, e *env) exitCode {
+	if err := checkText(args); err != nil {
+		return report(e.stderr, exitWith(exitUsage, err))
+	}
 	command, err := parse(args, e.getenv, e.stdout, e.stderr)
 	if err == nil {
 		err = command.Run(e)
