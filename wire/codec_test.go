@@ -278,3 +278,24 @@ func TestParsedSlicesHaveNoRoom(t *testing.T) {
 	_ = append(p.Payload, 0xEE)
 	require.Equal(t, want, b)
 }
+
+// The usual delivery has a way of its own; at every length around its ends it is
+// written as any other would be [W-6.1].
+func TestUsualDeliveryIsWrittenAsAnyOther(t *testing.T) {
+	for _, topic := range []wire.TopicID{0, 1, 0x7F, 0x80} {
+		for n := range 135 {
+			for _, form := range []wire.OffsetForm{wire.OffsetNone, wire.OffsetLow, wire.OffsetFull} {
+				m := wire.Message{Topic: topic, Form: form, Payload: bytes.Repeat([]byte{7}, n)}
+				body := wire.AppendVarint(nil, uint64(topic))
+				if form != wire.OffsetNone {
+					m.Offset = 0x55
+					body = append(body, 0x55)
+				}
+				body = append(body, m.Payload...)
+				want := append(wire.AppendVarint([]byte{byte(m.Type())}, uint64(len(body))), body...)
+				require.Equal(t, want, m.Append(nil))
+				require.Equal(t, len(want), m.Len())
+			}
+		}
+	}
+}

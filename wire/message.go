@@ -62,7 +62,17 @@ func (m *Message) head() int {
 func (m Message) Len() int { return frameLen(m.head() + len(m.Payload)) }
 
 // Append appends the frame. The payload is its last len(m.Payload) bytes.
+//
+// The usual delivery, as ParseMessage has it, is written without a loop.
 func (m Message) Append(dst []byte) []byte {
+	if n := len(m.Payload); m.Topic < 0x80 && m.Name == nil && m.Origin == 0 && m.Form <= OffsetLow && n+2 < 0x80 {
+		if m.Form == OffsetNone {
+			dst = append(dst, byte(TypeMessage), byte(n+1), byte(m.Topic))
+		} else {
+			dst = append(dst, byte(TypeMessage|Type(OffsetLow)<<2), byte(n+2), byte(m.Topic), byte(m.Offset))
+		}
+		return append(dst, m.Payload...)
+	}
 	dst = appendHeader(dst, m.Type(), m.head()+len(m.Payload))
 	if m.Name != nil {
 		dst = appendStr(dst, m.Name)
