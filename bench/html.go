@@ -103,9 +103,13 @@ func newHTMLPage(results []Result) htmlPage {
 		page.Results = append(page.Results, shown)
 		page.Spread = page.Spread || len(shown.Comparisons) > 0
 		page.Curves = page.Curves || len(shown.Latency) > 0
-		for _, f := range r.Figures {
-			if t, ok := targetByID(f.Target); ok {
-				page.answer(t, f, shown.Title)
+	}
+	for _, t := range targets() { // in their own order: one may begin with "the same"
+		for i, r := range results {
+			for _, f := range r.Figures {
+				if f.Target == t.id {
+					page.answer(t, f, page.Results[i].Title)
+				}
 			}
 		}
 	}

@@ -87,10 +87,6 @@ func targets() []target {
 			Goal: "≤ 1.15 ×", limit: 1.15, by: byFanout10k,
 		},
 		{
-			id: "noise", what: "the C loops against each other, which do the same with one message in flight: the noise of these ratios",
-			Goal: "stated", stated: true, by: byFanout,
-		},
-		{
 			id: "redis-1", what: "the same against Redis, 1,000 subscribers",
 			Goal: "≤ 0.95 ×", limit: 0.95, by: byFanout,
 		},
@@ -108,6 +104,10 @@ func targets() []target {
 		},
 		{
 			id: "nats-floor", what: "nats-server against the C loop of single sends, 1,000 subscribers: at less than 2, half of nats-server is less than the sends themselves",
+			Goal: "stated", stated: true, by: byFanout,
+		},
+		{
+			id: "noise", what: "the C loops against each other, which do the same with one message in flight: the noise of these ratios",
 			Goal: "stated", stated: true, by: byFanout,
 		},
 		{
