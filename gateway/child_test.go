@@ -120,6 +120,26 @@ func startChild(t *testing.T, role string) running {
 	return running{tcp, words[2], done, output, func() { _ = in.Close() }}
 }
 
+// flood connects many strangers. A gateway that survives still serves a device that
+// was there before, and ends well; another one has stopped by itself.
+func (r running) flood(t *testing.T, strangers int, first *gatewaytest.Device, survives bool) {
+	t.Helper()
+	for range strangers {
+		c, err := net.DialTimeout("tcp", r.addr.String(), time.Second)
+		if err != nil {
+			break // the control has no gateway any more
+		}
+		defer c.Close()
+	}
+	if !survives {
+		r.stoppedByItself(t)
+		return
+	}
+	first.Ping()
+	r.stop()
+	require.NoError(t, <-r.ended, "%s", r.output)
+}
+
 // stoppedByItself awaits the end of a gateway that could not accept.
 func (r running) stoppedByItself(t *testing.T) {
 	t.Helper()
@@ -215,20 +235,7 @@ func TestIdleAdminsLeaveDescriptors(t *testing.T) {
 				_, err = c.Write([]byte("GET /healthz HTTP/1.1\r\nHost: admin\r\n\r\n"))
 				require.NoError(t, err)
 			}
-			for range flood {
-				c, err := net.DialTimeout("tcp", g.addr.String(), time.Second)
-				if err != nil {
-					break // the control has no gateway any more
-				}
-				defer c.Close()
-			}
-			if guard != "" {
-				g.stoppedByItself(t)
-				return
-			}
-			first.Ping()
-			g.stop()
-			require.NoError(t, <-g.ended, "%s", g.output)
+			g.flood(t, flood, first, guard == "")
 		})
 	}
 }

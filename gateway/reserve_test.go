@@ -3,11 +3,7 @@
 package gateway_test
 
 import (
-	"net"
 	"testing"
-	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/bellwire/bellwire/gateway/gatewaytest"
 )
@@ -21,20 +17,7 @@ func TestLoopsAndFilesAreReserved(t *testing.T) {
 			g := startChild(t, "loops "+guard)
 			defer g.stop()
 			first := gatewaytest.Join(t, g.addr, "first")
-			for range childDescriptors + 100 {
-				c, err := net.DialTimeout("tcp", g.addr.String(), time.Second)
-				if err != nil {
-					break // the control has no gateway any more
-				}
-				defer c.Close()
-			}
-			if guard != "" {
-				g.stoppedByItself(t)
-				return
-			}
-			first.Ping()
-			g.stop()
-			require.NoError(t, <-g.ended, "%s", g.output)
+			g.flood(t, childDescriptors+100, first, guard == "")
 		})
 	}
 }
