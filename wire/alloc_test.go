@@ -47,7 +47,7 @@ func TestNoAllocations(t *testing.T) {
 		"AUTH":              check(wire.Auth{Data: name}, plain(wire.ParseAuth)),
 		"ACK":               check(wire.Ack{Seq: 300, Code: wire.CodeThrottled, Retry: 500, Text: name}, plain(wire.ParseAck)),
 		"CREDIT":            check(wire.Credit{Bytes: 8192}, plain(wire.ParseCredit)),
-		"CLOSE":             check(wire.Close{Code: wire.CodeSlow, Text: name}, plain(wire.ParseClose)),
+		"CLOSE":             check(wire.Close{Code: wire.CodeConnectRate, Text: name, Retry: 30_000}, plain(wire.ParseClose)),
 		"GAP":               check(wire.Gap{Topic: 5, Origin: 1, Count: 3}, plain(wire.ParseGap)),
 		"STREAM":            check(wire.Stream{Topic: 5, Life: 1, Next: 4711}, plain(wire.ParseStream)),
 		"END":               check(wire.End{Topic: 5}, plain(wire.ParseEnd)),

@@ -6,7 +6,7 @@
 //
 // # A session
 //
-// A device opens TCP, sends HELLO and, without waiting, what it wants:
+// A device connects, by TLS or TCP alone, sends HELLO and, without waiting, what it wants:
 //
 //	HELLO       I am …, I take frames of up to 128 bytes
 //	SUBSCRIBE   1 = broadcast/eu/#

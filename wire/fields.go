@@ -103,6 +103,21 @@ func (f *fields) text() []byte {
 	return value
 }
 
+// retry takes a delay in milliseconds from the front of the TLVs, if one is there
+// that says when. Any other first TLV is left for tlvs to judge.
+func (f *fields) retry() uint32 {
+	key, value, rest, ok := NextTLV(f.b)
+	if !ok || key != tlvRetry {
+		return 0
+	}
+	ms, n := ConsumeVarint(value)
+	if n <= 0 || n != len(value) || ms == 0 || ms > 1<<32-1 {
+		return 0
+	}
+	f.b = rest
+	return uint32(ms)
+}
+
 // tlvs checks the TLVs that end a control frame.
 func (f *fields) tlvs() {
 	if f.err == nil && len(f.b) > 0 {

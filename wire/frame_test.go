@@ -154,6 +154,8 @@ func TestControlFramesFitTheSmallestDevice(t *testing.T) {
 		probe{wire.TypePong, make([]byte, wire.MaxPing)},
 		wire.Refusal{Number: most, Text: make([]byte, 64)},
 		wire.Close{Handle: most32, Text: make([]byte, 64)},
+		wire.Close{Code: wire.CodeOverload, Text: make([]byte, 96), Retry: most32},
+		wire.AuthLeft(most32),
 		wire.Goaway{Within: most32, Spread: most32, Target: make([]byte, 64)},
 	} {
 		require.LessOrEqual(t, f.Len(), wire.MaxControl, "%T", f)
@@ -178,5 +180,47 @@ func TestCutText(t *testing.T) {
 		{"\x80\x80\x80", 2, ""},
 	} {
 		require.Equal(t, c.want, wire.CutText(c.text, c.n), "%q to %d", c.text, c.n)
+	}
+}
+
+// A delay is written only where the code allows one [W-2.5], [W-3.6].
+func TestCloseRetry(t *testing.T) {
+	for code := range 256 {
+		c := wire.Close{Code: wire.Code(code), Retry: 1500}
+		_, whole := body(t, c.Append(nil))
+		got, err := wire.ParseClose(whole)
+		require.NoError(t, err)
+		if c.Code.Class() == wire.ClassLater {
+			require.Equal(t, uint32(1500), got.Retry, "%02x", code)
+		} else {
+			require.Equal(t, wire.Close{Code: c.Code, Text: []byte{}}, got)
+			require.Equal(t, wire.Close{Code: c.Code}.Append(nil), c.Append(nil))
+		}
+	}
+}
+
+// What a gateway says of a token's time reads back, and nothing else is a time [W-3.3].
+func TestAuthLeft(t *testing.T) {
+	for _, seconds := range []uint32{0, 1, 9, 10, 300, 86_400, 1<<32 - 1} {
+		_, whole := body(t, wire.AuthLeft(seconds).Append(nil))
+		a, err := wire.ParseAuth(whole)
+		require.NoError(t, err)
+		got, ok := a.Left()
+		require.True(t, ok)
+		require.Equal(t, seconds, got)
+	}
+	for _, bad := range []wire.Auth{
+		{Method: wire.AuthToken},
+		{Method: wire.AuthCertificate, Data: []byte("300")},
+		{Method: 7, Data: []byte("300")},
+		{Method: wire.AuthToken, Data: []byte("-1")},
+		{Method: wire.AuthToken, Data: []byte("+1")},
+		{Method: wire.AuthToken, Data: []byte("1.5")},
+		{Method: wire.AuthToken, Data: []byte("30 ")},
+		{Method: wire.AuthToken, Data: []byte("4294967296")},
+		{Method: wire.AuthToken, Data: []byte("00000000001")},
+	} {
+		_, ok := bad.Left()
+		require.False(t, ok, "%q", bad.Data)
 	}
 }

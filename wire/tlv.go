@@ -5,9 +5,12 @@ package wire
 // many bytes. An odd key may be ignored, an even one must be understood [W-2.5].
 // A parser skips the odd ones that it does not know and refuses the even ones.
 
-// tlvText is the one key that is defined: why a request was refused, for people.
-// It stands first in an ACK or SUBSCRIBED.
-const tlvText = 1
+// The keys that are defined. Each stands first, and is skipped anywhere else and
+// where its value is not what it should be, like any odd key.
+const (
+	tlvText  = 1 // in ACK and SUBSCRIBED: why a request was refused, for people
+	tlvRetry = 3 // in CLOSE with a code of ClassLater: milliseconds, a varint of 32 bits
+)
 
 // textLen is the length of the TLV of a text; an empty text has none.
 func textLen(text []byte) int {
@@ -23,6 +26,23 @@ func appendText(dst, text []byte) []byte {
 		return dst
 	}
 	return AppendTLV(dst, tlvText, text)
+}
+
+// retryLen is the length of the TLV of a delay; no delay has none.
+func retryLen(ms uint32) int {
+	if ms == 0 {
+		return 0
+	}
+	return VarintLen(tlvRetry) + strLen(VarintLen(uint64(ms)))
+}
+
+// appendRetry appends the TLV of a delay.
+func appendRetry(dst []byte, ms uint32) []byte {
+	if ms == 0 {
+		return dst
+	}
+	dst = AppendVarint(AppendVarint(dst, tlvRetry), uint64(VarintLen(uint64(ms))))
+	return AppendVarint(dst, uint64(ms))
 }
 
 // AppendTLV appends one TLV.

@@ -28,14 +28,14 @@ const (
 	TypePong         Type = 0x0A // both the bytes of the PING
 	TypeGoaway       Type = 0x0B // G→D code · within ms · spread ms · target
 	TypeError        Type = 0x0C // both code · type · number · text
-	TypeAuth         Type = 0x0D // both method · bytes
+	TypeAuth         Type = 0x0D // both method · bytes (D→G: the new token; G→D: seconds left)
 	TypeAck          Type = 0x0E // G→D seq · code · [retry ms]
 	TypeOpen         Type = 0x10 // D→G level 2
 	TypeOpened       Type = 0x11 // G→D level 2
 	TypeLinked       Type = 0x12 // G→D level 2
 	TypeCredit       Type = 0x13 // both handle (0: publishing) · bytes
 	TypeEOF          Type = 0x14 // both level 2
-	TypeClose        Type = 0x15 // both handle (0: the connection) · code · text
+	TypeClose        Type = 0x15 // both handle (0: the connection) · code · text · [delay ms]
 	TypePublish      Type = 0x40 // D→G 4 flag bits: name, ack, confirmed, TLVs
 	TypeMessage      Type = 0x50 // G→D 4 flag bits: name, origin, offset form (2)
 	TypeData         Type = 0x60 // both level 2, 1 flag bit: EOF after it

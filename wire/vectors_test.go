@@ -230,7 +230,11 @@ func meaning(f frame) map[string]any {
 	case wire.Credit:
 		return map[string]any{"handle": f.Handle, "bytes": f.Bytes}
 	case wire.Close:
-		return map[string]any{"handle": f.Handle, "code": code(f.Code), "text": string(f.Text)}
+		m := map[string]any{"handle": f.Handle, "code": code(f.Code), "text": string(f.Text)}
+		if f.Retry > 0 {
+			m["retry"] = f.Retry
+		}
+		return m
 	case wire.Publish:
 		m := map[string]any{"confirmed": f.Confirmed, "payload": hex.EncodeToString(f.Payload)}
 		topicTo(m, f.Topic, f.Name)
@@ -374,7 +378,7 @@ func build(t testing.TB, name string, m map[string]any) frame {
 	case "CREDIT":
 		return wire.Credit{Handle: w.u32("handle"), Bytes: w.num("bytes")}
 	case "CLOSE":
-		return wire.Close{Handle: w.u32("handle"), Code: w.code("code"), Text: w.text("text")}
+		return wire.Close{Handle: w.u32("handle"), Code: w.code("code"), Text: w.text("text"), Retry: w.u32("retry")}
 	case "PUBLISH":
 		return wire.Publish{
 			Topic: w.id(), Name: w.optional("name", w.text), Ack: w.has("seq"), Seq: w.num("seq"),

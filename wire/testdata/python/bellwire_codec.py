@@ -5,7 +5,7 @@ Written from PROTOCOL.md alone; clauses are named [W-…].
 import contextlib
 import unicodedata
 
-OK, LIVE_ONLY, GATEWAY_LOST, OVERLOAD = 0x00, 0x01, 0x21, 0x40
+OK, LIVE_ONLY, GATEWAY_LOST, TOKEN_EXPIRED, OVERLOAD = 0x00, 0x01, 0x21, 0x25, 0x40
 MALFORMED, VERSION, UNKNOWN_TYPE, TOO_LARGE, OUT_OF_ORDER, C1, C3 = 0xA0, 0xA1, 0xA2, 0xA3, 0xA5, 0xC1, 0xC3
 FINE, AT_ONCE, LATER, ELSEWHERE, NOT_THIS_IDENTITY, NOT_THIS_SOFTWARE = range(6)    # code >> 5
 NOW, LAST, KEPT, CURSOR = range(4)
@@ -76,17 +76,15 @@ class Body:
             raise ProtocolError(MALFORMED, "not UTF-8") from None
 
     def tlvs(self):
-        """Skips odd TLVs to the end, refuses even ones [W-2.5]. The text is the first one, if it is a text; else ""."""
-        text, first = "", self.at
+        """Skips odd TLVs to the end, refuses even ones [W-2.5]. Returns (key, value) of the first one, (0, b"") if none."""
+        first = None
         while self.at < len(self.data):
-            at, key = self.at, self.varint()
+            key = self.varint()
             if key % 2 == 0:
                 raise ProtocolError(UNKNOWN_TYPE, "even TLV")
             value = self.bytes()
-            if key == TEXT and at == first:
-                with contextlib.suppress(UnicodeDecodeError):
-                    text = value.decode()
-        return text
+            first = first or (key, value)
+        return first or (0, b"")
 
 
 KINDS = {   # kind: (read, write)
@@ -122,7 +120,7 @@ LAYOUTS = {   # type: (frame, fields); SUBSCRIBE, PUBLISH and MESSAGE depend on 
 }
 LAYOUTS = {t: (name, [f.split(":") for f in fields.split()]) for t, (name, fields) in LAYOUTS.items()}
 REFUSALS = ("SUBSCRIBED", "ACK")    # may say why in a TLV
-TEXT = 1                            # its key
+TEXT, DELAY = 1, 3                  # keys of TLVs; the delay is that of CLOSE
 TYPES = {name: t for t, (name, _) in LAYOUTS.items()}
 
 
@@ -138,6 +136,8 @@ def encode(name, /, **f):
             body += KINDS[kind][1](f[field])
     if name in REFUSALS and f.get("text"):
         body += put_varint(TEXT) + put_bytes(f["text"].encode())
+    if name == "CLOSE" and f.get("retry"):
+        body += put_varint(DELAY) + put_bytes(put_varint(f["retry"]))
     return frame(TYPES[name], body)
 
 
@@ -165,9 +165,15 @@ def fields(type_, body):
     for field, kind in layout:
         if field != "retry" or f["code"] >> 5 == LATER:
             f[field] = KINDS[kind][0](b)
-    text = b.tlvs()
-    if name in REFUSALS and text:
-        f["text"] = text
+    key, value = b.tlvs()
+    with contextlib.suppress(UnicodeDecodeError, ProtocolError):    # skipped if it is not what it should be
+        if name in REFUSALS and key == TEXT and value:
+            f["text"] = value.decode()
+        if name == "CLOSE" and key == DELAY and f["code"] >> 5 == LATER:
+            delay = Body(value)
+            retry = delay.v32()
+            if retry and not delay.rest():
+                f["retry"] = retry
     return name, f
 
 

@@ -14,12 +14,13 @@ import random
 import select
 import signal
 import socket
+import ssl
 import sys
 import time
 
 from bellwire_codec import (AT_ONCE, C1, C3, CURSOR, FINE, KEPT, LAST, LATER, NOT_THIS_IDENTITY, NOT_THIS_SOFTWARE, NOW,
-                            OK, OUT_OF_ORDER, OVERLOAD, VERSION, FrameReader, ProtocolError, decode, encode,
-                            is_wildcard, publish, subscribe, valid_filter, valid_topic)
+                            OK, OUT_OF_ORDER, OVERLOAD, TOKEN_EXPIRED, VERSION, FrameReader, ProtocolError, decode,
+                            encode, is_wildcard, publish, subscribe, valid_filter, valid_topic)
 from bellwire_resume import Backoff, Counter, Jump, Returning
 
 PATIENCE = 10       # seconds for a connect, WELCOME or an answer to PING
@@ -29,9 +30,9 @@ FOREVER = float("inf")
 class Ended(Exception):
     """A connection is over; code None: without CLOSE."""
 
-    def __init__(self, code, why=""):
+    def __init__(self, code, why="", delay=0):
         super().__init__(why)
-        self.code = code
+        self.code, self.delay = code, delay     # delay: seconds
 
 
 class Done(Exception):
@@ -42,13 +43,15 @@ class Device:
     """Subscribes to `filters`, publishes what publish() was given, and comes back until it is told to leave.
 
     on_event gets a dict for all that happens, and makes the device leave by returning something true. With
-    leave_when_sent it leaves when all publishes are answered.
+    leave_when_sent it leaves when all publishes are answered. `auth` is a token, or a name where that is enough; `tls` an
+    ssl.SSLContext, `host` what the gateway's certificate must name if that is not the host of the address.
     """
 
-    def __init__(self, servers, on_event, *, name="", filters=(), start=NOW, policy=0, track=True, recv=12, names=64,
-                 slow=0.0, had=None, leave_when_sent=False):
+    def __init__(self, servers, on_event, *, auth="", filters=(), start=NOW, policy=0, track=True, recv=12, names=64,
+                 slow=0.0, had=None, leave_when_sent=False, tls=None, host=""):
         self.returning, self.counter, self.on_event = Returning(servers), Counter(had), on_event
-        self.name, self.filters, self.start, self.policy, self.track = name, filters, start, policy, track
+        self.auth, self.filters, self.start, self.policy, self.track = auth, filters, start, policy, track
+        self.tls, self.host, self.session, self.delay = tls, host, None, 0
         self.recv, self.names, self.slow, self.leave_when_sent = recv, names, slow, leave_when_sent
         self.incarnation = random.getrandbits(32)
         self.seq, self.unsent, self.pending = 0, collections.deque(), {}    # pending: seq → (topic, payload)
@@ -69,8 +72,8 @@ class Device:
                 self._emit(event="close", code=code, text=why)
                 plan = self.returning.after(code, self.welcome and time.monotonic() - self.welcomed_at,
                                             self.goaway.get("target", ""),
-                                            max(0, self.moment - time.monotonic()) if self.goaway else None)
-                if plan is None:
+                                            max(0, self.moment - time.monotonic()) if self.goaway else None, self.delay)
+                if plan is None or code == TOKEN_EXPIRED and self.auth:     # there is no other token [W-3.1]
                     return code
                 address, wait = plan
                 self._emit(event="reconnect", address=address, wait=round(wait, 3), hops=self.returning.hops)
@@ -86,7 +89,7 @@ class Device:
     def _connection(self, address):
         """From connect to its end: (code, why)."""
         now = time.monotonic()
-        self.sock, self.welcome, self.goaway, self.leaving = None, None, {}, False
+        self.sock, self.welcome, self.goaway, self.leaving, self.delay = None, None, {}, False, 0
         self.sent_at, self.interval, self.deadline = now, 60, now + PATIENCE
         self.credit, self.waiting, self.timers = 0, collections.deque(), []
         self.numbers, self.requests = itertools.count(1), Backoff(random)
@@ -98,11 +101,11 @@ class Device:
             self._emit(event="connected", address=address)
             self._send(encode("HELLO", min=1, max=1, recv=self.recv, flags=int(self.track), names=self.names,
                               keepalive=0, incarnation=self.incarnation, hops=self.returning.hops, table=0,
-                              method=1 if self.name else 0, auth=self.name))
+                              method=1 if self.auth else 0, auth=self.auth))
             while True:
-                if not select.select([self.sock], [], [], self._due())[0]:
+                data = self._receive(self._due(), 1024 if self.slow else 65536)
+                if data is None:
                     continue
-                data = self.sock.recv(1024 if self.slow else 65536)
                 if not data:
                     raise Ended(None, "connection ended without CLOSE")
                 if self.welcome and not self.leaving:
@@ -115,6 +118,7 @@ class Device:
             self._emit(event="jump" if isinstance(e, Jump) else "broken", text=str(e))
             return OVERLOAD, str(e)
         except Ended as e:
+            self.delay = 0 if self.goaway else e.delay
             return self._code(e.code), str(e)
         except OSError as e:
             return self._code(None), str(e)
@@ -123,6 +127,8 @@ class Device:
             raise
         finally:
             if self.sock:
+                if self.tls:
+                    self.session = self.sock.session or self.session
                 self.sock.close()
 
     def _code(self, code):
@@ -139,7 +145,23 @@ class Device:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.slow:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        if self.tls:                            # [W-1.1]; the context checks the certificate
+            sock = self.tls.wrap_socket(sock, server_hostname=self.host or host.strip("[]"), session=self.session)
         return sock
+
+    def _receive(self, seconds, most):
+        """What came within so many seconds; b"" at the end, None if nothing did. TLS may have bytes of its own to read, and
+        bytes left that select() cannot see."""
+        waiting = self.tls and self.sock.pending()
+        if not waiting and not select.select([self.sock], [], [], seconds)[0]:
+            return None
+        self.sock.settimeout(0)
+        try:
+            return self.sock.recv(most)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        finally:
+            self.sock.settimeout(PATIENCE)
 
     def _send(self, frame):
         self.sock.sendall(frame)
@@ -298,7 +320,7 @@ class Device:
 
     def _on_close(self, f):
         if f["handle"] == 0:
-            raise Ended(f["code"], f["text"])
+            raise Ended(f["code"], f["text"], f.get("retry", 0) / 1000)
 
 
 # The command -----------------------------------------------------------------------------------------------------
@@ -320,7 +342,12 @@ def printable(event):
 def arguments(argv):
     p = argparse.ArgumentParser(description="A Bellwire device.")
     p.add_argument("--server", action="append", required=True, metavar="HOST:PORT", help="may be repeated")
-    p.add_argument("--device", default="", help="name, or token")
+    p.add_argument("--device", default="", help="name, where the gateway takes one")
+    p.add_argument("--token", default="", help="token that names the device and proves it")
+    p.add_argument("--tls", action="store_true", help="speak TLS 1.3")
+    p.add_argument("--ca", metavar="F", help="whom to believe, instead of those of the system")
+    p.add_argument("--cert", metavar="F", help="certificate of the device, with its key")
+    p.add_argument("--server-name", default="", help="what the gateway's certificate must name")
     p.add_argument("--recv", type=int, default=12, choices=range(7, 21), metavar="LOG2", help="largest frame (12)")
     commands = p.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("sub", help="subscribe and print one JSON object per event")
@@ -342,6 +369,18 @@ def arguments(argv):
     if bad or args.command == "pub" and not valid_topic(args.topic.encode()):
         p.error("not a filter: " + " ".join(bad) if bad else "not a topic: " + args.topic)
     return args
+
+
+def tls_context(args):
+    """[W-1.1]"""
+    if not (args.tls or args.ca or args.cert):
+        return None
+    context = ssl.create_default_context(cafile=args.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["bellwire/1"])
+    if args.cert:
+        context.load_cert_chain(args.cert)
+    return context
 
 
 def main(argv=None):
@@ -366,12 +405,13 @@ def main(argv=None):
         if args.command == "sub":
             return kind == "jump" or seen["refused"] >= len(args.filter) or 0 < args.count <= seen["message"]
 
+    who = {"auth": args.token or args.device, "tls": tls_context(args), "host": args.server_name}
     if args.command == "sub":
-        device = Device(args.server, on_event, name=args.device, filters=args.filter, recv=args.recv, had=had,
+        device = Device(args.server, on_event, **who, filters=args.filter, recv=args.recv, had=had,
                         start=STARTS[args.start], policy=POLICIES.index(args.policy), track=not args.no_track,
                         names=args.names, slow=args.slow_ms / 1000)
     else:
-        device = Device(args.server, on_event, name=args.device, recv=args.recv, track=False, names=0,
+        device = Device(args.server, on_event, **who, recv=args.recv, track=False, names=0,
                         leave_when_sent=True)
         for n in range(1, args.count + 1):
             device.publish(args.topic, args.payload.replace("{n}", str(n)).encode(), args.ack)

@@ -175,11 +175,11 @@ class Returning:
         self.hops = self.failed = 0
         self.quick = False          # 20–3F or 60–7F came since the last 60 s of service
 
-    def after(self, code, served=None, target="", rest=None):
+    def after(self, code, served=None, target="", rest=None, delay=0):
         """(address, seconds to wait), or None: stop.
 
         code None: TCP ended without CLOSE. served: seconds since WELCOME, None if it never came.
-        rest: seconds until the moment that was drawn for a GOAWAY, None without one.
+        rest: seconds until the moment that was drawn for a GOAWAY, None without one. delay: seconds that CLOSE said, or 0.
         """
         if served is not None:
             self.home, self.failed = self.current, 0
@@ -197,6 +197,9 @@ class Returning:
             return self.current, self.backoff.wait() if again else self.rng.uniform(0, 1)
         if kind in (NOT_THIS_IDENTITY, NOT_THIS_SOFTWARE):
             return None
+        if kind == LATER and delay:             # as it stands, and no wait of the back-off
+            self.current = self._next()
+            return self.current, delay
         again = kind != FINE
         if kind in (AT_ONCE, ELSEWHERE):
             again, self.quick = self.quick, True

@@ -202,6 +202,12 @@ class ComingBack(unittest.TestCase):
         waits = [self.r.after(0x40)[1] for _ in range(9)]
         self.assertEqual(waits, [2.5, 5, 10, 20, 40, 80, 150, 150, 150])
 
+    def test_delay_of_close(self):
+        """As it stands, and no wait of the back-off."""
+        self.assertEqual([self.r.after(0x42, delay=7) for _ in range(3)], [("b:1", 7), ("a:1", 7), ("b:1", 7)])
+        self.assertEqual(self.r.after(0x42), ("a:1", 2.5))
+        self.assertEqual(self.r.after(0x22, 1, delay=7), ("a:1", 0.5))
+
     def test_elsewhere(self):
         self.assertEqual(self.r.after(0x61, 100, "t:1", rest=0.25), ("t:1", 0.25))
         self.assertEqual(self.r.after(0x22, 5), ("t:1", 2.5))       # the target gave WELCOME: it is home
@@ -286,6 +292,16 @@ class Sessions(unittest.TestCase):
                                  "sub", TOPIC)
         closes = [e["code"] for e in events if e["event"] == "close"]
         self.assertEqual(closes, ["61", "82"])
+
+    def test_delay(self):
+        _, events, _ = self.play([["15070042000302f403"], ["1503008200"]], "sub", TOPIC)
+        self.assertEqual([e["wait"] for e in events if e["event"] == "reconnect"], [0.5])
+
+    def test_token(self):
+        """It is in HELLO; when it has expired there is no other one."""
+        code, _, got = self.play([[WELCOME, "SUBSCRIBE", "1503002500"]], "--token", "e30.c2ln", "sub", TOPIC)
+        hello = codec.fields(0x01, got[0][0][1][2:])[1]
+        self.assertEqual((code, hello["method"], hello["auth"]), (1, 1, "e30.c2ln"))
 
     def test_never_again(self):
         code, events, _ = self.play([["1503008200"]], "sub", TOPIC)
