@@ -12,9 +12,10 @@ import (
 //
 // All methods are safe for concurrent use.
 type Budget struct {
-	bytes, share int64
+	bytes, share atomic.Int64 // change in Resize only
 	used         atomic.Int64
 
+	resizing sync.Mutex // held by Resize; taken before trimming
 	trimming sync.Mutex // held by whoever makes room; taken before any stream's lock
 
 	mu    sync.Mutex // taken after a stream's lock
@@ -24,11 +25,39 @@ type Budget struct {
 // NewBudget makes a budget of that many bytes, of which one index may hold share. A share below 1 or above bytes means
 // bytes. With bytes below 1 nothing is kept.
 func NewBudget(bytes int64, share int64) *Budget {
+	b := &Budget{rings: rings{which: ofBudget}}
+	b.bytes.Store(max(bytes, 0))
+	b.share.Store(shareOf(bytes, share))
+	return b
+}
+
+func shareOf(bytes, share int64) int64 {
 	bytes = max(bytes, 0)
 	if share < 1 || share > bytes {
-		share = bytes
+		return bytes
 	}
-	return &Budget{bytes: bytes, share: share, rings: rings{which: ofBudget}}
+	return share
+}
+
+// resizeStep is how much room Resize makes at once, while a Publish may have to wait for it.
+const resizeStep = 128 << 10
+
+// Resize changes both figures, as NewBudget takes them, and makes room at once: when it returns, the rings together hold
+// at most bytes, but for what is being published meanwhile. What one index holds above its share goes at its next Publish.
+func (b *Budget) Resize(bytes int64, share int64) {
+	b.resizing.Lock()
+	defer b.resizing.Unlock()
+	share, bytes = shareOf(bytes, share), max(bytes, 0)
+	// In steps, because whoever publishes makes room for all that is too much by the figure of that moment.
+	for target := b.used.Load(); target > bytes; {
+		target = max(bytes, target-resizeStep)
+		b.bytes.Store(target)
+		b.trimming.Lock()
+		b.reduce(&b.used, target, &b.rings)
+		b.trimming.Unlock()
+	}
+	b.bytes.Store(bytes)
+	b.share.Store(share)
 }
 
 // Used returns how many bytes all rings hold.
@@ -81,7 +110,7 @@ type account struct {
 }
 
 // fits reports whether a ring may cost that much at all.
-func (a *account) fits(cost int64) bool { return cost <= a.budget.share }
+func (a *account) fits(cost int64) bool { return cost <= a.budget.share.Load() }
 
 func (a *account) charge(bytes int64) {
 	a.used.Add(bytes)
@@ -109,13 +138,13 @@ func (a *account) leave(s *Stream) {
 // takes those of other streams, and two streams that make room in each other would wait for ever.
 func (a *account) trim() {
 	b := a.budget
-	if a.used.Load() <= b.share && b.used.Load() <= b.bytes {
+	if a.used.Load() <= b.share.Load() && b.used.Load() <= b.bytes.Load() {
 		return
 	}
 	b.trimming.Lock()
 	defer b.trimming.Unlock()
-	b.reduce(&a.used, b.share, &a.rings)
-	b.reduce(&b.used, b.bytes, &b.rings)
+	b.reduce(&a.used, b.share.Load(), &a.rings)
+	b.reduce(&b.used, b.bytes.Load(), &b.rings)
 }
 
 func (b *Budget) reduce(used *atomic.Int64, limit int64, among *rings) {

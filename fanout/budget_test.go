@@ -160,6 +160,50 @@ func TestBudgetWithoutRoomKeepsNothing(t *testing.T) {
 	}
 }
 
+// A budget that shrinks makes room at once, least recently published first; one of nothing empties every ring, keeps nothing,
+// and what was kept is missed by those who read. Grown again, it keeps again.
+func TestBudgetResize(t *testing.T) {
+	t.Parallel()
+	const streams, size = 400, 1000
+	cost := size + int64(fanout.EntrySize)
+	budget := fanout.NewBudget(streams*cost, 0)
+	x := newIndex(t, fanout.Config{Budget: budget})
+	var all []*fanout.Topic
+	for i := range streams {
+		all = append(all, ensure(t, x, fmt.Sprint(i)))
+		publish(all[i], uint32(i/10), make([]byte, size))
+	}
+	require.Equal(t, streams*cost, budget.Used())
+	keeps := func() (n int) {
+		for _, topic := range all {
+			n += held(topic.Stream(), streams/10)
+		}
+		return n
+	}
+	budget.Resize(streams/4*cost, 0)
+	require.Equal(t, streams/4, keeps())
+	require.Zero(t, held(all[0].Stream(), streams/10), "the oldest went first")
+	require.Equal(t, 1, held(all[streams-1].Stream(), streams/10))
+
+	budget.Resize(0, 0)
+	require.Zero(t, budget.Used())
+	reader := all[streams-1].Stream().Reader(1)
+	_, missed, ok := reader.Next(streams / 10)
+	require.False(t, ok)
+	require.EqualValues(t, 1, missed)
+	publish(all[0], streams, make([]byte, size))
+	require.Zero(t, budget.Used())
+
+	budget.Resize(2*cost, cost)
+	for i := range 3 {
+		publish(all[i], streams, make([]byte, size))
+	}
+	require.Equal(t, 1, keeps(), "one index has its share")
+	budget.Resize(2*cost, 0)
+	publish(all[0], streams, make([]byte, size))
+	require.Equal(t, 2*cost, budget.Used())
+}
+
 func TestBudgetExpire(t *testing.T) {
 	t.Parallel()
 	budget := fanout.NewBudget(1<<20, 0)
@@ -200,6 +244,10 @@ func TestBudgetConcurrently(t *testing.T) {
 					topic.Stream().Kept(now)
 				case 1:
 					budget.Expire(now, 3)
+				case 2:
+					if i%50 == 0 {
+						budget.Resize(int64(rng.IntN(20_000)), 8_000)
+					}
 				default:
 					publish(topic, now, make([]byte, rng.IntN(300)))
 				}
@@ -207,7 +255,8 @@ func TestBudgetConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	require.LessOrEqual(t, budget.Used(), int64(20_000))
+	budget.Resize(15_000, 8_000)
+	require.LessOrEqual(t, budget.Used(), int64(15_000))
 	for _, topic := range all {
 		topic.Stream().Kept(1 << 20)
 	}
