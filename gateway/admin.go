@@ -16,7 +16,8 @@ import (
 // Status is what GET /v1/gateway answers.
 type Status struct {
 	Name          string    `json:"name"`
-	Listen        string    `json:"listen"`
+	Listen        string    `json:"listen"`               // empty: none
+	ListenTLS     string    `json:"listen_tls,omitempty"` // empty: none
 	Ready         bool      `json:"ready"`
 	Draining      bool      `json:"draining"`
 	Life          wire.Life `json:"-"`
@@ -25,6 +26,7 @@ type Status struct {
 	Loops         int       `json:"loops"`
 	Broadcast     []string  `json:"broadcast"`
 	Connections   int64     `json:"connections"`
+	Handshakes    int       `json:"handshakes"`
 	MaxConns      int       `json:"connections_max"`
 	Sessions      int64     `json:"sessions"`
 	Subscriptions int64     `json:"subscriptions"`
@@ -36,10 +38,19 @@ type Status struct {
 	Mailbox       int       `json:"mailbox_entries"`
 	CreditUsed    int64     `json:"publish_credit_used_bytes"`
 	RingBytes     int64     `json:"ring_bytes"`
+	Memory        int64     `json:"memory_bytes"`        // resident; 0: unknown
+	MemoryBudget  int64     `json:"memory_budget_bytes"` // 0: none
+	PressureStep  int       `json:"pressure_step"`       // of Config.Memory, 0 to 3
 }
 
-// Handler is the admin API. It has no authentication: serve it on loopback, or
-// behind something that has.
+// Handler is the admin API. /healthz and /readyz are for everyone; all else asks
+// Config.AdminAuth, if there is one. An admin of a tenant sees and closes the
+// sessions of that tenant only: another's are not found, and lists and their totals
+// leave them out. /v1/gateway, /metrics, /debug/pprof and POST /v1/reload are for
+// admins of all tenants, others get 403.
+//
+// Without AdminAuth it has no authentication: serve it on loopback, or behind
+// something that has, which then also has to look at the Host of requests.
 func (g *Gateway) Handler() http.Handler {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collector{g}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -52,16 +63,19 @@ func (g *Gateway) Handler() http.Handler {
 		}
 		text(w, http.StatusOK, "ready\n")
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /v1/gateway", func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Status()) })
-	mux.HandleFunc("GET /v1/sessions", g.listSessions)
-	mux.HandleFunc("GET /v1/topics", g.listTopics)
-	mux.HandleFunc("DELETE /v1/sessions/{tenant}/{device}", g.deleteSession)
+	mux.HandleFunc("GET /metrics", g.operator(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP))
+	mux.HandleFunc("GET /v1/gateway", g.operator(func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Status()) }))
+	mux.HandleFunc("GET /v1/sessions", g.asAdmin(g.listSessions))
+	mux.HandleFunc("GET /v1/topics", g.asAdmin(g.listTopics))
+	mux.HandleFunc("DELETE /v1/sessions/{tenant}/{device}", g.asAdmin(g.deleteSession))
+	if g.cfg.OnReload != nil {
+		mux.HandleFunc("POST /v1/reload", g.asOperator(g.reloadSettings))
+	}
 	if g.cfg.Pprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/", g.operator(pprof.Index))
+		mux.HandleFunc("GET /debug/pprof/profile", g.operator(pprof.Profile))
+		mux.HandleFunc("GET /debug/pprof/symbol", g.operator(pprof.Symbol))
+		mux.HandleFunc("GET /debug/pprof/trace", g.operator(pprof.Trace))
 	}
 	return mux
 }
@@ -73,28 +87,40 @@ func (g *Gateway) Status() Status {
 	s := Status{
 		Name: g.Name(), Ready: g.isReady(), Draining: g.draining.Load(), Life: g.life, LifeText: g.life.String(),
 		Started: g.started, Loops: g.cfg.Loops, Broadcast: g.cfg.Broadcast,
-		Connections: g.conns.Load(), MaxConns: g.maxConns(), Sessions: t.sessions, Subscriptions: t.subscriptions,
+		Connections: g.conns.Load(), Handshakes: g.shaking.len(), MaxConns: g.maxConns(), Sessions: t.sessions, Subscriptions: t.subscriptions,
 		Topics: g.topics.Load(), Published: t.published + g.external.Load(), Deliveries: t.messages,
 		Replayed: t.replayed, Dropped: t.dropped, Mailbox: t.mail,
 		CreditUsed: g.credit.used.Load(), RingBytes: g.rings.Used(),
+		Memory: g.memory.resident(), MemoryBudget: g.memory.budget, PressureStep: int(g.memory.at()),
 	}
 	if a := g.Addr(); a != nil {
 		s.Listen = a.String()
 	}
+	if a := g.TLSAddr(); a != nil {
+		s.ListenTLS = a.String()
+	}
 	return s
 }
 
-func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request, who admin) {
 	id := wire.Identity{Tenant: r.PathValue("tenant"), Device: r.PathValue("device")}
 	if err := id.Check(); err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	h, ok := g.identities.find(id)
-	if !ok {
+	switch {
+	case !who.sees(id.Tenant):
+		// Whether it is there is not told either.
+		g.audit.refused(auditAdminAccess, denial{
+			status: http.StatusNotFound, admin: who.name, from: sourcePort(r), reason: "DELETE of " + id.String() + " by an admin of tenant " + who.tenant,
+		})
+		fallthrough
+	case !ok:
 		fail(w, http.StatusNotFound, id.String()+" is not connected to this gateway")
 		return
 	}
+	g.audit.refused(auditAdminDelete, denial{code: wire.CodeRestart, id: id, proven: g.provesDevices(), admin: who.name, from: sourcePort(r)})
 	g.closeHandle(h, wire.CodeRestart)
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -196,7 +196,7 @@ func TestMetricsOfAScriptedRun(t *testing.T) {
 			assert.Equal(c, want, metrics(t, g)[name], name)
 		}, time.Second, 20*time.Millisecond)
 	}
-	plain := regexp.MustCompile(`^bellwire_[a-z_]+(\{(code|reason)="[^"]+"\})?$`)
+	plain := regexp.MustCompile(`^bellwire_[a-z_]+(\{(code|reason|event)="[^"]+"\})?$`)
 	for name := range metrics(t, g) {
 		require.NotContains(t, name, "chosen")
 		if !strings.HasPrefix(name, "go_") && !strings.HasPrefix(name, "process_") && !strings.HasPrefix(name, "promhttp_") {

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"testing"
@@ -139,4 +140,44 @@ func (l *brokenListener) Accept() (net.Conn, error) {
 		return nil, l.err
 	}
 	return l.Listener.Accept()
+}
+
+// Admins that ask and do not read hold all places for adminWrite and no longer;
+// without the deadline for ever.
+func TestAdminsThatDoNotRead(t *testing.T) {
+	for name, without := range map[string]bool{"guarded": false, "without the guard": true} {
+		t.Run(name, func(t *testing.T) {
+			g, err := New(Config{Audit: slog.New(slog.DiscardHandler), without: guards{adminWrite: without}})
+			require.NoError(t, err)
+			synctest.Test(t, func(t *testing.T) {
+				l := newPipeListener()
+				srv := g.adminServer()
+				served := make(chan error, 1)
+				go func() { served <- srv.Serve(newFewConns(l, adminConns)) }()
+				for range adminConns {
+					c := l.dial() // of a pipe nothing is read that nobody reads
+					defer c.Close()
+					_, err := c.Write([]byte("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+					require.NoError(t, err)
+				}
+				began := time.Now()
+				here, there := net.Pipe()
+				defer here.Close()
+				waited := time.Hour
+				select {
+				case l.conns <- there:
+					waited = time.Since(began)
+					require.NoError(t, here.Close())
+				case <-time.After(waited):
+				}
+				if without {
+					require.Equal(t, time.Hour, waited)
+				} else {
+					require.Equal(t, adminWrite, waited)
+				}
+				require.NoError(t, srv.Close())
+				require.ErrorIs(t, <-served, http.ErrServerClosed)
+			})
+		})
+	}
 }

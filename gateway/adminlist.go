@@ -76,7 +76,7 @@ func rowLimit(r *http.Request) (int, error) {
 	return n, nil
 }
 
-func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request, who admin) {
 	limit, err := rowLimit(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
@@ -96,7 +96,7 @@ func (g *Gateway) listSessions(w http.ResponseWriter, r *http.Request) {
 	var key SessionInfo // one for all, or each session would cost one
 	ok := g.onLoops(r, func(l *loop) {
 		l.slots.each(func(s *session) {
-			if s.tenant == nil || tenant != "" && s.tenant.name != tenant || topic != "" && !s.wants(topic) {
+			if s.tenant == nil || !who.sees(s.tenant.name) || tenant != "" && s.tenant.name != tenant || topic != "" && !s.wants(topic) {
 				return
 			}
 			key.Tenant, key.Device = s.tenant.name, s.device
@@ -133,7 +133,7 @@ func (sub *subscription) filter() string {
 
 func (l *loop) info(s *session) SessionInfo {
 	row := SessionInfo{
-		Tenant: s.tenant.name, Device: s.device, Remote: addrOf(s.conn.RemoteAddr()).String(), Loop: l.n,
+		Tenant: s.tenant.name, Device: s.device, Remote: addressOf(s).String(), Loop: l.n,
 		Subscriptions: make([]string, 0, len(s.subs)), Behind: l.slots.at(s.n).flags&flagBehind != 0,
 	}
 	for i := range s.subs {
@@ -151,7 +151,7 @@ type tenantTopic struct {
 	*fanout.Topic
 }
 
-func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request, who admin) {
 	limit, err := rowLimit(r)
 	if err != nil {
 		fail(w, http.StatusBadRequest, err.Error())
@@ -163,7 +163,7 @@ func (g *Gateway) listTopics(w http.ResponseWriter, r *http.Request) {
 	}}
 	var key tenantTopic // one for all, or each topic would cost one
 	for _, t := range g.tenants.all() {
-		if tenant != "" && t.name != tenant {
+		if !who.sees(t.name) || tenant != "" && t.name != tenant {
 			continue
 		}
 		t.index.Each(func(topic *fanout.Topic) bool {

@@ -28,7 +28,7 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	if r.link != nil {
 		group = r.link.Group()
 	}
-	in := s.interest(r.topic, group)
+	in := l.delivers(s, r.topic, group)
 	if !in.any {
 		return
 	}
@@ -40,9 +40,9 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	case r.tlog > sl.recv && nameTooLong(r.topic, sl.recv):
 		d.id = 0
 	case len(r.tell) > 0:
-		l.say(s, topicFrame(r.topic).Append(l.enc[:0]))
+		l.tell(s, r.topic, topicFrame(r.topic).Append(l.enc[:0]))
 		if in.track {
-			l.say(s, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(l.enc[:0]))
+			l.tell(s, r.topic, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(l.enc[:0]))
 		}
 	}
 	var own uint64
@@ -124,6 +124,7 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 	l := d.l
 	if d.sl.flags&flagBehind == 0 {
 		l.gather(d.n, d.sl, frame)
+		l.run.sent += len(frame)
 		l.counters.messages.Add(1)
 		return true
 	}
@@ -135,14 +136,20 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 		}
 		return false
 	}
+	l.run.sent += len(frame) // one that is read from its ring pays then
 	it := item{
 		kind: itemMessage, policy: d.in.policy, at: l.g.now.Load(), id: d.id, frame: frame, topic: d.topic,
 	}
-	most := lim.PendingBytes
+	most, messages := l.g.memory.room(lim)
 	if l.g.cfg.without.slowPolicy {
 		most = math.MaxInt
 	}
-	dropped := d.s.out.pushMessage(it, most, lim.PendingMessages)
+	if messages == 0 { // for want of memory
+		d.s.out.pushGap(d.topic, d.id, wire.ReasonSlow, 1)
+		l.counters.droppedSlow(1)
+		return l.bound(d.s)
+	}
+	dropped := d.s.out.pushMessage(it, most, messages)
 	l.counters.messages.Add(1)
 	l.counters.droppedSlow(dropped)
 	return l.bound(d.s)
@@ -151,7 +158,7 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 // bound keeps what waits for a session within bounds that its policies cannot
 // keep; false if that ended the session.
 func (l *loop) bound(s *session) bool {
-	most := l.g.limits.Load().pendingItems()
+	most := l.g.memory.items(l.g.limits.Load())
 	if len(s.out.items) <= most {
 		return true
 	}
@@ -172,7 +179,7 @@ func (l *loop) giveUp(s *session) {
 	l.counters.closedWith(wire.CodeSlow)
 	b := wire.Close{Code: wire.CodeSlow}.Append(nil)
 	if sl.flags&flagSealed != 0 {
-		b = s.secure.seal(nil, b)
+		b = s.secure.CloseNotify(s.secure.Seal(nil, b))
 	}
 	l.buffer(sl, b)
 	l.doomed = append(l.doomed, l.handle(s))
@@ -228,6 +235,7 @@ func (l *loop) retry(n fanout.Sub, now uint32, lim *Limits) bool {
 	}
 	out := s.out
 	l.counters.droppedSlow(out.expire(now - seconds(lim.PendingAge)))
+	l.shed(out, lim)
 	if held := s.conn.OutboundBuffered(); held > 0 {
 		// The kernel's queue falls long before it asks for more.
 		if held += l.unsent(sl.fd); held != out.buffered {

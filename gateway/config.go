@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bellwire/bellwire/gateway/access"
+	"github.com/bellwire/bellwire/gateway/secure"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -25,9 +28,37 @@ type Config struct {
 	// "0.0.0.0:7311" every one of IPv4. Anything but loopback needs Insecure,
 	// since this is plain TCP.
 	Listen string
-	// Admin is the address of the admin API; empty: none, use Handler.
+	// ListenTLS is the device address that speaks TLS 1.3; empty: none. It needs
+	// Trust with a certificate and, beyond loopback, devices that have to prove who
+	// they are (Trust or Authenticate), or Insecure. Listen may be "off" then.
+	ListenTLS string
+	// Trust is what the gateway proves itself with, and what it believes of
+	// devices. Reload replaces it.
+	Trust *secure.Trust
+	// Policy says who may publish and subscribe what. Default: everyone
+	// everything. Reload replaces it, within a second for those who are here.
+	Policy *access.Policy
+	// Quotas bound tenants by name; AnyTenant is every other. Reload replaces them.
+	Quotas map[string]Quota
+	// ProxyFrom are the networks of proxies, which have to begin each connection
+	// with a PROXY protocol v2 header. From anywhere else it is refused.
+	ProxyFrom []netip.Prefix
+	// Admin is the address of the admin API; empty: none, use Handler. Anything but
+	// loopback needs both AdminTLS and AdminAuth, or Insecure.
 	Admin string
-	// Insecure allows plain TCP beyond loopback.
+	// AdminAuth is asked for the bearer token of each admin request but those for
+	// /healthz and /readyz; five bad ones per minute and source are looked at. Nil:
+	// whoever can connect may do everything; then a loopback address is answered
+	// under its own name only, so that no web page reaches it through a browser.
+	AdminAuth AdminAuthenticator
+	// AdminTLS has the admin address speak TLS, 1.3 at least. Nil: plain HTTP.
+	AdminTLS *tls.Config
+	// OnReload has settings read again, for POST /v1/reload; its error is shown to
+	// the admin. It may be called by several goroutines at once. Nil: there is no
+	// such request.
+	OnReload func() error
+	// Insecure allows plain TCP beyond loopback, TLS without proof of devices, and
+	// an admin address there without TLS or tokens.
 	Insecure bool
 	// Pprof offers /debug/pprof on the admin address.
 	Pprof bool
@@ -38,6 +69,18 @@ type Config struct {
 	Broadcast []string
 	// Limits bound what devices can make the gateway hold.
 	Limits Limits
+	// Memory is how many bytes the process may use. From 75 % of it on new
+	// connections are refused with a delay, from 85 % on queues and rings shrink
+	// to a quarter, from 95 % on who is behind gets gaps only and devices do not
+	// publish; control frames and the admin API go on. 0: the limit of the
+	// process's cgroup, none if that has none. Negative: none. What counts is the
+	// resident set, so a Go heap that may grow to the budget makes these steps be
+	// taken for garbage: whoever embeds a gateway calls debug.SetMemoryLimit with
+	// some 85 % of it, as a package cannot for the whole process. When a step is
+	// taken the gateway calls debug.FreeOSMemory. What the kernel holds for
+	// sockets is not in the resident set, though in cgroup v2 it is in the limit:
+	// leave room for Limits.SendBuffer of those that may be behind at once.
+	Memory int64
 	// DrainSpread is the time over which Shutdown has devices leave. Default
 	// 10 s: their reconnects reach other gateways as a stream, not as a blow.
 	DrainSpread time.Duration
@@ -46,15 +89,23 @@ type Config struct {
 	// less than a millisecond is at once.
 	DrainWithin time.Duration
 
-	// Authenticate proves devices. Default: they name themselves, tenant
+	// Authenticate proves devices that have not been by a certificate. Default:
+	// Trust does by token; if it knows none, they name themselves, tenant
 	// "default".
 	Authenticate Authenticator
-	// Authorize permits publishes and subscriptions. Default: all.
+	// Authorize permits publishes and subscriptions, beside Policy: both have to.
+	// Default: all.
 	Authorize Authorizer
 	// Central takes what is not a broadcast. Default: it is refused.
 	Central Central
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
+	// Audit takes a line for each thing that was refused: event, code, tenant and
+	// device, address, topic. Each kind of event has 100 lines at once and then 20
+	// per second; the next one says how many were suppressed. No line holds a
+	// token, a key or a payload, and what a device chose is cut and quoted. Lines
+	// are written by a goroutine of their own. Default: Logger.
+	Audit *slog.Logger
 
 	// without takes guards out; only tests of this package can set it.
 	without guards
@@ -69,6 +120,16 @@ type guards struct {
 	recover, bindProbe, keepalive, heldLimit, adminConns            bool
 	wholeFrames                                                     bool // only these keep a session
 	heldDescriptors                                                 bool // those of loops and process are reserved
+	memory                                                          bool // steps are taken
+	adminWrite                                                      bool // an answer has a deadline
+	answerBound                                                     bool // of a transport to a device that does not read
+	recheckSlices                                                   bool // asking all again lets others have their turn
+	replacesInQuota                                                 bool // a device that comes again is not one more
+	weighedSubscribe                                                bool // it counts for more than one frame
+	reloadExposed                                                   bool // a reload does not open what was closed
+	networkFirst                                                    bool // a network's limit is asked before everyone's
+	openedBound                                                     bool // frames that wait keep what comes sealed
+	hostCheck                                                       bool // of an admin API without tokens
 
 	refusal     wire.Code // frames that are refused with this code are passed over
 	frameLimit  bool      // a frame is at most as large as the gateway takes
@@ -77,9 +138,16 @@ type guards struct {
 	lostOnce    bool      // a session is unlinked once
 	unlist      bool      // who is gone is on no list
 	ownSlot     bool      // a handle does not reach the next session of its slot
+	lastFrames  bool      // all frames before the end of what a device sends are handled
 	rest        bool      // what a socket did not take is sent later
 	cursor      bool      // a replay begins behind the cursor
 	userTimeout bool      // TCP_USER_TIMEOUT is set
+	sources     bool      // source networks have limits
+	spread      bool      // those who are refused come back at different times
+	purge       bool      // what waits is thrown away when it is not granted any more
+	check       bool      // a proof is asked about again
+	perMessage  bool      // messages of a wildcard that is granted in part are asked for
+	retell      bool      // who is granted more is told what it was not
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing
@@ -111,17 +179,15 @@ func (c Config) complete() (Config, error) {
 	if c.Listen == "" {
 		c.Listen = "127.0.0.1:7311"
 	}
-	addr, err := resolve(c.Listen)
+	addr, err := c.plainAddress()
 	if err != nil {
-		return c, fmt.Errorf("config: listen: %w", err)
+		return c, err
 	}
-	if !addr.Addr().IsLoopback() && !c.Insecure {
-		return c, fmt.Errorf("config: listen: %s is not loopback and this is plain TCP: listen on 127.0.0.1, or allow it with insecure", c.Listen)
+	if err := c.exposed(addr); err != nil {
+		return c, err
 	}
-	if c.Admin != "" {
-		if _, err := resolve(c.Admin); err != nil {
-			return c, fmt.Errorf("config: admin: %w", err)
-		}
+	if err := c.checkAdmin(); err != nil {
+		return c, err
 	}
 	if c.Loops == 0 {
 		c.Loops = min(runtime.GOMAXPROCS(0), 64)
@@ -138,7 +204,12 @@ func (c Config) complete() (Config, error) {
 			return c, fmt.Errorf("config: broadcast[%d]: %w", i, err)
 		}
 	}
-	c.Limits = c.Limits.withDefaults(addr.Addr().IsLoopback())
+	for name, q := range c.Quotas {
+		if err := q.validate(); err != nil {
+			return c, fmt.Errorf("config: quotas[%q]: %w", name, err)
+		}
+	}
+	c.Limits = c.Limits.withDefaults(c.onLoopback())
 	if err := c.Limits.validate(); err != nil {
 		return c, fmt.Errorf("config: %w", err)
 	}
@@ -159,7 +230,61 @@ func (c Config) complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.Audit == nil {
+		c.Audit = c.Logger
+	}
 	return c, nil
+}
+
+// ListenOff is the device address of a gateway that only speaks TLS.
+const ListenOff = "off"
+
+// plainAddress is the address for plain TCP; invalid: none.
+func (c *Config) plainAddress() (netip.AddrPort, error) {
+	if c.Listen == ListenOff {
+		if c.ListenTLS == "" {
+			return netip.AddrPort{}, errors.New("config: listen: off, and no listen_tls: devices need an address")
+		}
+		return netip.AddrPort{}, nil
+	}
+	addr, err := resolve(c.Listen)
+	if err != nil {
+		return addr, fmt.Errorf("config: listen: %w", err)
+	}
+	return addr, nil
+}
+
+// exposed refuses addresses beyond loopback that are not secure, and TLS that cannot
+// be.
+func (c *Config) exposed(plain netip.AddrPort) error {
+	if plain.IsValid() && !plain.Addr().IsLoopback() && !c.Insecure {
+		return fmt.Errorf("config: listen: %s is not loopback and this is plain TCP: use listen_tls there and listen on 127.0.0.1, or allow it with insecure", c.Listen)
+	}
+	if c.ListenTLS == "" {
+		return nil
+	}
+	a, err := resolve(c.ListenTLS)
+	switch {
+	case err != nil:
+		return fmt.Errorf("config: listen_tls: %w", err)
+	case c.Trust == nil || !c.Trust.HasTLS():
+		return fmt.Errorf("config: listen_tls: %s needs a certificate to show devices: set tls.certificate and tls.key", c.ListenTLS)
+	case a.Port() != 0 && plain.IsValid() && a.Port() == plain.Port():
+		return fmt.Errorf("config: listen_tls: %s has the port of listen: plain and TLS need two", c.ListenTLS)
+	case !a.Addr().IsLoopback() && !c.Insecure && !c.Trust.ProvesDevices() && c.Authenticate == nil:
+		return fmt.Errorf("config: listen_tls: %s is not loopback and anyone could connect: say how devices prove who they are (tls.device_ca, tokens.keys or tokens.static), or allow it with insecure", c.ListenTLS)
+	}
+	return nil
+}
+
+// onLoopback reports whether no stranger can connect. The addresses are valid.
+func (c *Config) onLoopback() bool {
+	for _, s := range []string{c.Listen, c.ListenTLS} {
+		if a, err := resolve(s); s != "" && err == nil && !a.Addr().IsLoopback() {
+			return false
+		}
+	}
+	return true
 }
 
 // defaultName is host name and port.

@@ -65,13 +65,13 @@ func TestReload(t *testing.T) {
 	g, err := New(Config{Limits: Limits{Frame: 4 * kib}})
 	require.NoError(t, err)
 	most := g.maxConns()
-	require.NoError(t, g.Reload(Limits{Connections: 10, Frame: 8 * kib, Subscriptions: 7}))
+	require.NoError(t, g.Reload(Config{Limits: Limits{Connections: 10, Frame: 8 * kib, Subscriptions: 7}}))
 	require.Equal(t, 10, g.maxConns())
 	require.Equal(t, 4*kib, g.limits.Load().Frame)
 	require.Equal(t, 7, g.limits.Load().Subscriptions)
-	require.NoError(t, g.Reload(Limits{}))
+	require.NoError(t, g.Reload(Config{Limits: Limits{}}))
 	require.Equal(t, most, g.maxConns())
-	require.ErrorContains(t, g.Reload(Limits{Subscriptions: -1}), "limits.subscriptions")
+	require.ErrorContains(t, g.Reload(Config{Limits: Limits{Subscriptions: -1}}), "limits.subscriptions")
 	require.Equal(t, 64, g.limits.Load().Subscriptions, "a bad reload changes nothing")
 }
 

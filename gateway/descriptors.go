@@ -1,10 +1,6 @@
 package gateway
 
-import (
-	"fmt"
-
-	"github.com/bellwire/bellwire/wire"
-)
+import "fmt"
 
 // loopDescriptors is what each event loop holds: listener, epoll, eventfd and the
 // two ends of its socket pair.
@@ -40,15 +36,3 @@ func (g *Gateway) withinCap(wanted int) int {
 
 // maxConns is the cap in force; a reload may lower it.
 func (g *Gateway) maxConns() int { return g.limits.Load().Connections }
-
-// admit counts a new connection in, or says why it is refused.
-func (g *Gateway) admit() wire.Code {
-	if !g.connects.Allow() {
-		return wire.CodeConnectRate
-	}
-	if g.conns.Add(1) > int64(g.maxConns()) && !g.cfg.without.connectionCap {
-		g.conns.Add(-1)
-		return wire.CodeOverload
-	}
-	return wire.CodeOK
-}

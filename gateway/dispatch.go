@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/bellwire/bellwire/gateway/secure"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -28,17 +29,19 @@ func (l *loop) traffic(s *session) {
 
 // work handles up to so many frames of b, which is what gnet's buffer begins with.
 func (l *loop) work(s *session, b []byte, frames int) {
+	switch {
+	case s.stage == stageHail || s.stage == stageShake:
+		l.hail(s, b)
+		return
+	case s.stage == stageNew && s.secure == nil && isProxyHeader(b):
+		l.turnAway(s, auditProxy, wire.CodeOverload, unlistedProxy)
+		return
+	}
 	if l.g.cfg.without.wholeFrames {
 		l.heard(s)
 	}
 	if s.secure != nil {
-		raw := len(b)
-		b, err := s.secure.open(b)
-		if err != nil {
-			l.drop(s)
-			return
-		}
-		l.takePlain(s, b, raw, frames)
+		l.takeSealed(s, b, frames)
 		return
 	}
 	used := l.consume(s, b, frames)
@@ -59,13 +62,35 @@ func (l *loop) work(s *session, b []byte, frames int) {
 	l.flushOne(s)
 }
 
-// takePlain handles what a transport has opened; what is not a whole frame yet
+// takeSealed handles what came through a transport; what is not a whole frame yet
 // is kept by the session, because gnet's buffer holds the sealed bytes.
-func (l *loop) takePlain(s *session, b []byte, raw, frames int) {
-	_, _ = s.conn.Discard(raw)
-	plain := append(s.secure.plain, b...)
+func (l *loop) takeSealed(s *session, b []byte, frames int) {
+	if l.ready(s) {
+		l.takeReady(s, frames)
+		return
+	}
+	plain, err := s.secure.Open(append(l.unseal[:0], s.secure.plain...), b)
+	l.unseal = plain[:0]
+	if len(b) > 0 {
+		_, _ = s.conn.Discard(len(b))
+	}
+	if !l.answerTransport(s) {
+		return
+	}
+	if err != nil && !l.g.cfg.without.lastFrames {
+		frames = max(frames, lastFrames) // there is no later turn for them
+	}
 	used := l.consume(s, plain, frames)
 	if s.closed {
+		return
+	}
+	if err != nil { // also the orderly end of what the device sends: what came before it counts
+		l.sayAck(s)
+		l.flushOne(s)
+		l.drop(s)
+		return
+	}
+	if !l.fewUnproven(s, len(b)) {
 		return
 	}
 	s.secure.plain = append([]byte(nil), plain[used:]...)
@@ -74,6 +99,70 @@ func (l *loop) takePlain(s *session, b []byte, raw, frames int) {
 	}
 	l.sayAck(s)
 	l.flushOne(s)
+}
+
+// mostUnproven is how many bytes a device may send between its handshake and
+// WELCOME: HELLO and what may follow it, in many small records. What TLS keeps of a
+// record that is not whole is bounded by it too.
+const mostUnproven = 8 * kib
+
+// fewUnproven counts the bytes of a device that is not proven yet; false if those
+// were too many.
+func (l *loop) fewUnproven(s *session, n int) bool {
+	if s.stage != stageNew && s.stage != stageProving {
+		return true
+	}
+	if s.secure.unproven += n; s.secure.unproven <= mostUnproven || l.g.cfg.without.heldLimit {
+		return true
+	}
+	l.refusedAt(s, auditFrame, wire.CodeOverCredit, "more than 8 KiB before WELCOME")
+	l.closeWith(s, wire.CodeOverCredit, "more than 8 KiB before WELCOME")
+	return false
+}
+
+// answerTransport writes what the transport itself has to say; false if the session
+// is over. A device can ask for that as often as it likes, new keys for instance, and
+// not read the answers, which no policy drops: so many end it, as those to frames do.
+func (l *loop) answerTransport(s *session) bool {
+	sl := l.slots.at(s.n)
+	l.sealed = s.secure.Answer(l.sealed[:0])
+	if len(l.sealed) > 0 && sl.flags&flagBehind != 0 && !l.g.cfg.without.answerBound {
+		if s.conn.OutboundBuffered()+len(l.sealed) > l.g.limits.Load().pendingAnswers() {
+			l.giveUp(s)
+			l.reap()
+			return false
+		}
+	}
+	l.writeRaw(sl, l.sealed)
+	return !s.closed
+}
+
+// ready reports that a whole frame was opened and has not had its turn. Nothing more
+// is opened until it has: what a device sends ahead then waits sealed, where hold
+// bounds it, and is not copied again for each turn.
+func (l *loop) ready(s *session) bool {
+	if s.secure == nil || s.stage != stageOpen || l.g.cfg.without.openedBound {
+		return false
+	}
+	_, _, _, err := wire.Next(s.secure.plain, l.g.limits.Load().Frame)
+	return !errors.Is(err, wire.ErrShort)
+}
+
+// takeReady handles what was opened before.
+func (l *loop) takeReady(s *session, frames int) {
+	used := l.consume(s, s.secure.plain, frames)
+	if s.closed {
+		return
+	}
+	if s.secure.plain = s.secure.plain[used:]; len(s.secure.plain) == 0 {
+		s.secure.plain = nil
+	}
+	l.heard(s)
+	l.sayAck(s)
+	l.flushOne(s)
+	if !s.closed && s.stage == stageOpen && l.slots.at(s.n).flags&flagWaits == 0 && s.conn.InboundBuffered() > 0 {
+		l.wait(s)
+	}
 }
 
 // heard notes that a whole frame came: the bytes of one that never ends do not
@@ -95,7 +184,7 @@ func (l *loop) consume(s *session, b []byte, frames int) (used int) {
 				return len(b)
 			}
 			return len(b) - len(rest)
-		case stageNew, stageOpen:
+		case stageNew, stageOpen, stageHail, stageShake:
 		}
 		if frames == 0 || len(l.arena)-start > answerBytes {
 			if len(rest) > 0 {
@@ -127,6 +216,9 @@ func (l *loop) consume(s *session, b []byte, frames int) (used int) {
 			l.refuseFrame(s, t, err)
 			return len(b)
 		}
+		if t.Base() == wire.TypeSubscribe && l.g.rules.Load().policy != nil && !l.g.cfg.without.weighedSubscribe {
+			frames = max(0, frames-subscribeFrames)
+		}
 		rest = tail
 	}
 	return len(b)
@@ -141,6 +233,7 @@ var errLater = errors.New("gateway: a walk is under way")
 func (l *loop) refuseFrame(s *session, t wire.Type, err error) {
 	code := wire.CodeOf(err)
 	l.counters.refused(code)
+	l.auditFrame(s, t, code, err)
 	l.sayAck(s) // what came before it is done
 	text := []byte(wire.CutText(err.Error(), 96))
 	l.say(s, wire.Refusal{Code: code, Type: t, Text: text}.Append(l.enc[:0]))
@@ -188,6 +281,12 @@ func (l *loop) frame(s *session, t wire.Type, body []byte, frameLen int) error {
 		return wire.CheckPing(t, body)
 	case verbClose:
 		return l.closeFrame(s, body)
+	case verbAuth:
+		a, err := wire.ParseAuth(body)
+		if err != nil {
+			return err
+		}
+		l.renew(s, a)
 	case verbRefuse:
 		return l.refuseLater(s, t, body)
 	case verbIgnore:
@@ -226,8 +325,8 @@ func (l *loop) refuseLater(s *session, t wire.Type, body []byte) error {
 	return nil
 }
 
-// hello has the device proven: at once without an authenticator, else off the
-// loop.
+// hello has the device proven: at once by its certificate or without anybody who
+// would ask for more, else off the loop [W-3.1].
 func (l *loop) hello(s *session, h wire.Hello) error {
 	l.slots.at(s.n).recv = h.Recv
 	if l.g.draining.Load() {
@@ -239,24 +338,59 @@ func (l *loop) hello(s *session, h wire.Hello) error {
 		l.closeWith(s, code, "")
 		return nil
 	}
-	if l.g.cfg.Authenticate == nil {
-		id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
-		if h.Method != wire.AuthToken || id.Device == "" {
-			id.Device = randomDevice() // without a token auth is no name, whatever it holds [W-3.1]
-		}
-		if err := id.Check(); err != nil {
-			return &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: err.Error()}
-		}
-		return l.welcome(s, h, id)
+	r := l.g.rules.Load()
+	certified := s.proof != nil && s.proof.Proof != nil
+	switch {
+	case certified && h.Method == wire.AuthCertificate:
+		return l.welcome(s, h, s.proof.Identity)
+	case l.g.cfg.Authenticate != nil:
+		return l.ask(s, h)
+	case r.trust.ProvesDevices() && h.Method == wire.AuthToken:
+		return l.verify(s, h, r.trust)
+	case r.trust.ProvesDevices():
+		return &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: "neither a certificate nor a token"}
 	}
-	if l.g.proving.Add(1) > int64(l.g.limits.Load().Authenticating) {
-		l.g.proving.Add(-1)
-		return &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "too many are being authenticated"}
+	id, err := ownName(h)
+	if err != nil {
+		return err
+	}
+	return l.welcome(s, h, id)
+}
+
+// ownName is the identity of a device that names itself.
+func ownName(h wire.Hello) (wire.Identity, error) {
+	id := wire.Identity{Tenant: DefaultTenant, Device: string(h.Auth)}
+	if h.Method != wire.AuthToken || id.Device == "" {
+		id.Device = randomDevice() // without a token auth is no name, whatever it holds [W-3.1]
+	}
+	if err := id.Check(); err != nil {
+		return id, &wire.Error{Code: wire.CodeNotAuthenticated, Type: wire.TypeHello, Field: err.Error()}
+	}
+	return id, nil
+}
+
+// ask has the embedder's authenticator prove a device.
+func (l *loop) ask(s *session, h wire.Hello) error {
+	if !l.g.beginProving() {
+		return tooMany()
 	}
 	s.stage = stageProving
 	h.Auth = append([]byte(nil), h.Auth...)
-	go l.prove(l.handle(s), h, addrOf(s.conn.RemoteAddr()))
+	go l.prove(l.handle(s), h, addressOf(s))
 	return nil
+}
+
+// beginProving counts a device in that is being proven, if there is room.
+func (g *Gateway) beginProving() bool {
+	if g.proving.Add(1) > int64(g.limits.Load().Authenticating) {
+		g.proving.Add(-1)
+		return false
+	}
+	return true
+}
+
+func tooMany() error {
+	return &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "too many are being authenticated"}
 }
 
 // mostHops is how often a device is sent elsewhere before it was served.
@@ -281,7 +415,7 @@ func (l *loop) prove(of handle, h wire.Hello, from netip.AddrPort) {
 		if s == nil || s.stage != stageProving {
 			return
 		}
-		l.guard(s, func() { l.proven(s, h, id, err) })
+		l.guard(s, func() { l.proven(s, h, id, nil, err) })
 	}})
 }
 
@@ -299,20 +433,26 @@ func (l *loop) authenticate(ctx context.Context, h wire.Hello, from netip.AddrPo
 	return l.g.cfg.Authenticate(ctx, h, from)
 }
 
-// proven goes on with a session after the authenticator's answer.
-func (l *loop) proven(s *session, h wire.Hello, id wire.Identity, err error) {
+// proven goes on with a session after the authenticator's answer, or that of this
+// gateway's own trust, which is p then.
+func (l *loop) proven(s *session, h wire.Hello, id wire.Identity, p *secure.Proof, err error) {
 	if err == nil {
+		l.believe(s, p)
 		err = l.welcome(s, h, id)
 	}
 	if err != nil {
 		var e *wire.Error
-		code := wire.CodeNotAuthenticated
+		code, text := wire.CodeNotAuthenticated, ""
 		if errors.As(err, &e) {
 			code = e.Code
 		}
-		s.stage = stageOpen // so that CLOSE is said
+		if p != nil || l.g.cfg.Authenticate == nil {
+			text = textOf(err) // ours; what a hook has to say is not for devices
+		}
+		s.stage = stageNew // so that CLOSE is said
 		l.counters.refused(code)
-		l.closeWith(s, code, "")
+		l.auditIdentity(s, h, code, e)
+		l.closeWith(s, code, text)
 		return
 	}
 	l.traffic(s) // what was held
@@ -321,6 +461,9 @@ func (l *loop) proven(s *session, h wire.Hello, id wire.Identity, err error) {
 // welcome makes the session an open one [W-3.2].
 func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 	g := l.g
+	if err := g.checkSession(s); err != nil {
+		return err
+	}
 	ten, err := g.tenants.get(id.Tenant)
 	if err != nil {
 		return &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: err.Error()}
@@ -330,19 +473,22 @@ func (l *loop) welcome(s *session, h wire.Hello, id wire.Identity) error {
 	if h.Keepalive != 0 {
 		keepalive = min(max(h.Keepalive, seconds(lim.KeepaliveMin)), seconds(lim.KeepaliveMax))
 	}
+	_, here := g.identities.find(id)
+	if !ten.usage.connect(here && !g.cfg.without.replacesInQuota) {
+		return throttled("the tenant has as many connections as it may")
+	}
+	l.uncount(s)
 	s.tenant, s.device = ten, id.Device
 	s.stage = stageOpen
 	sl := l.slots.at(s.n)
 	if h.Names == 0 {
 		sl.flags |= flagNamed
 	}
-	l.wheel.unset(s.n)
-	if s.silence = uint16(keepalive + (keepalive+1)/2 + 1); !g.cfg.without.keepalive {
-		l.wheel.set(s.n, g.now.Load()+uint32(s.silence))
-	}
+	s.silence = uint16(keepalive + (keepalive+1)/2 + 1)
+	l.wheelFor(s, g.now.Load())
 	l.counters.sessions.Add(1)
 	if old, had := g.identities.claim(l.tag(s), l.handle(s)); had {
-		g.closeHandle(old, wire.CodeReplaced)
+		g.replace(old, addressOf(s))
 	}
 	l.say(s, wire.Welcome{
 		Version: wire.Version, Recv: logOf(lim.Frame), Flags: wire.WelcomeResumes, Keepalive: keepalive,

@@ -40,6 +40,9 @@ type run struct {
 	full []byte // tell + what the group gets of bytes
 	tlog uint8  // as log, with TOPIC: whom it does not fit is never told
 	slow slotFlags
+
+	meter *tenant // who pays for the bytes; nil: nobody
+	sent  int
 }
 
 // node is one piece of what a session has coming.
@@ -103,6 +106,7 @@ func (l *loop) deliver(sl *slice) bool {
 		if !l.resume(sl) {
 			return false
 		}
+		l.recheckSome()
 		if l.at == len(l.batch) || l.gotten >= roundBytes || len(l.nodes) >= roundNodes {
 			if !l.flushAll(sl) {
 				return false
@@ -143,6 +147,9 @@ func (l *loop) begin() {
 		walking: true, topic: first.topic, entries: l.batch[l.at:end], bytes: first.frame,
 		log: logOf(largest), slow: flagsSlow, walk: first.topic.WalkFor(l.n, l.batch[end-1].offset), direct: end == len(l.batch) && len(l.dirty) == 0,
 	}
+	if c := first.charge; c != nil && c.tenant.usage.meters() {
+		r.meter = c.tenant
+	}
 	if len(r.entries) > 1 {
 		start := len(l.arena)
 		for i := range r.entries {
@@ -176,6 +183,9 @@ func (l *loop) walkOn(sl *slice) bool {
 		if sl.over(len(subs)) {
 			return false
 		}
+	}
+	if r.meter != nil {
+		r.meter.usage.sent(r.sent)
 	}
 	for i := range r.entries {
 		l.g.settle(r.entries[i].charge, l)
@@ -243,9 +253,14 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 		case s.flags&r.slow != 0 || log > s.recv:
 			l.deliverSlow(n, s)
 			continue
-		case r.direct && s.flags&(flagDirty|flagSealed) == 0:
-			if sent, err := l.send(s.fd, b); err != nil || sent < len(b) {
-				l.sentPart(s, b[max(sent, 0):], err)
+		case r.direct && s.flags&flagDirty == 0:
+			out := b
+			if s.flags&flagSealed != 0 {
+				l.sealed = s.sess.secure.Seal(l.sealed[:0], b)
+				out = l.sealed
+			}
+			if sent, err := l.send(s.fd, out); err != nil || sent < len(out) {
+				l.sentPart(s, out[max(sent, 0):], err)
 			}
 		default:
 			l.gather(n, s, b)
@@ -253,6 +268,7 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 		took++
 	}
 	l.counters.messages.Add(took * uint64(len(r.entries)-r.skip))
+	r.sent += int(took) * len(b)
 	if r.direct {
 		l.counters.sends.Add(took)
 	}

@@ -98,6 +98,7 @@ func (e *engine) OnTick() (time.Duration, gnet.Action) {
 		}
 		close(g.ready)
 	}
+	g.watchMemory(time.Now())
 	now := uint32(time.Since(g.started)/time.Second) + 1
 	second := g.now.Swap(now) != now
 	for _, l := range g.loops {
@@ -108,6 +109,7 @@ func (e *engine) OnTick() (time.Duration, gnet.Action) {
 	if second {
 		g.rings.Expire(now, expireAtOnce)
 		g.sweep()
+		g.sources.sweep(now)
 	}
 	return g.untilTick(now), gnet.None
 }
@@ -136,10 +138,12 @@ func (g *Gateway) untilTick(now uint32) time.Duration {
 // some milliseconds of work.
 const sweepAtOnce = 1 << 18
 
-// sweep drops what topics hold of wildcards that are gone.
+// sweep drops what topics hold of wildcards that are gone, and gives tenants what a
+// second gives.
 func (g *Gateway) sweep() {
 	for _, t := range g.tenants.all() {
 		t.index.Sweep(sweepAtOnce)
+		t.usage.refill()
 	}
 }
 

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -26,8 +27,14 @@ var takeOut = map[string]func(*guards){
 	"lostOnce":        func(g *guards) { g.lostOnce = true },
 	"unlist":          func(g *guards) { g.unlist = true },
 	"rest":            func(g *guards) { g.rest = true },
+	"lastFrames":      func(g *guards) { g.lastFrames = true },
+	"sources":         func(g *guards) { g.sources = true },
+	"spread":          func(g *guards) { g.spread = true },
 	"cursor":          func(g *guards) { g.cursor = true },
 	"userTimeout":     func(g *guards) { g.userTimeout = true },
+	"adminWrite":      func(g *guards) { g.adminWrite = true },
+	"hostCheck":       func(g *guards) { g.hostCheck = true },
+	"memory":          func(g *guards) { g.memory = true },
 	"heldDescriptors": func(g *guards) { g.heldDescriptors = true },
 }
 
@@ -45,3 +52,6 @@ func (c Config) Without(guard string) Config {
 
 // MostHeld is what may follow HELLO before the device is proven.
 const MostHeld = mostHeld
+
+// FlushAudit waits until the audit log is written.
+func FlushAudit(g *Gateway) { g.audit.flush(time.Minute) }

@@ -183,7 +183,7 @@ func TestAuthenticatorSlowOrBusy(t *testing.T) {
 	t.Parallel()
 	free := make(chan struct{})
 	g := gatewaytest.Start(t, gateway.Config{
-		Limits: gateway.Limits{AuthenticateWithin: time.Second, Authenticating: 1},
+		Limits: gateway.Limits{AuthenticateWithin: 4 * time.Second, Authenticating: 1},
 		Authenticate: func(ctx context.Context, h wire.Hello, _ netip.AddrPort) (wire.Identity, error) {
 			if string(h.Auth) == "slow" {
 				select {
@@ -213,7 +213,7 @@ func TestAuthenticatorSlowOrBusy(t *testing.T) {
 	eventually(t, func() bool {
 		d := gatewaytest.Connect(t, g.Addr())
 		d.Send(gatewaytest.Hello("busy").Append(nil))
-		c, err := code(d, 300*time.Millisecond)
+		c, err := code(d, time.Second)
 		_ = d.Conn.Close()
 		return err == nil && c == wire.CodeOverload
 	})

@@ -1,14 +1,15 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net"
-	"net/http"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,10 @@ type Gateway struct {
 	// Static after New.
 	cfg    Config
 	log    *slog.Logger
-	life   wire.Life // of all streams: 40 bits drawn here, run 0
-	addr   netip.AddrPort
-	cap    int // connections that the descriptors allow
+	life   wire.Life      // of all streams: 40 bits drawn here, run 0
+	addr   netip.AddrPort // for plain TCP; invalid: none
+	secure netip.AddrPort // for TLS; invalid: none
+	cap    int            // connections that the descriptors allow
 	loops  []*loop
 	engine *engine
 	ready  chan struct{} // closed when every loop can be woken
@@ -45,6 +47,10 @@ type Gateway struct {
 
 	// Shared by the loops.
 	limits     atomic.Pointer[Limits]
+	rules      atomic.Pointer[rules]
+	gate       *gate
+	sources    *sources
+	shaking    shaking
 	identities *identities
 	tenants    tenants
 	rings      *fanout.Budget
@@ -58,6 +64,9 @@ type Gateway struct {
 	naming     sync.Mutex     // held while a new topic is counted and made
 	full       rate.Sometimes // says in the log that no ids or links are left
 	lowered    atomic.Int64   // limits.connections that the log was told is too many
+	memory     *memory
+	audit      *audit
+	guesses    *guesses // of admin tokens
 	proving    atomic.Int64
 	external   atomic.Uint64
 	draining   atomic.Bool
@@ -65,7 +74,9 @@ type Gateway struct {
 	mu       sync.Mutex
 	serving  bool
 	stopping bool
-	bound    netip.AddrPort
+	bound    netip.AddrPort // of addr
+	boundTLS netip.AddrPort // of secure
+	portTLS  int            // static once the engine runs, without the lock
 	admin    net.Addr
 	adopted  int
 	byEvent  atomic.Pointer[[]adoption]
@@ -86,13 +97,17 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	addr, err := resolve(cfg.Listen)
+	addr, err := cfg.plainAddress()
 	if err != nil {
-		return nil, fmt.Errorf("config: listen: %w", err)
+		return nil, err
 	}
 	limit, err := descriptorLimit()
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	budget, err := budgetOf(cfg.Memory)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
 	}
 	lim := cfg.Limits
 	open, loops := openDescriptors(), cfg.Loops
@@ -106,14 +121,24 @@ func New(cfg Config) (*Gateway, error) {
 	g := &Gateway{
 		cfg: cfg, log: cfg.Logger, addr: addr, cap: room, life: wire.Life(rand.Uint64() << 24),
 		ready: make(chan struct{}), hurry: make(chan struct{}, 1), done: make(chan struct{}),
-		identities: newIdentities(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
+		identities: newIdentities(), gate: newGate(2 * runtime.GOMAXPROCS(0)), sources: newSources(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
-		started: time.Now(), full: rate.Sometimes{Interval: time.Minute},
+		started: time.Now(), full: rate.Sometimes{Interval: time.Minute}, memory: newMemory(budget), audit: newAudit(cfg.Audit), guesses: newGuesses(),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)
 	lim.Connections = g.withinCap(lim.Connections)
 	g.limits.Store(&lim)
+	if cfg.ListenTLS != "" {
+		if g.secure, err = resolve(cfg.ListenTLS); err != nil {
+			return nil, fmt.Errorf("config: listen_tls: %w", err)
+		}
+	}
+	r, err := rulesOf(&cfg)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.rules.Store(r)
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.engine = &engine{g: g}
 	g.byEvent.Store(&[]adoption{})
@@ -146,6 +171,17 @@ func (g *Gateway) Addr() net.Addr {
 	return net.TCPAddrFromAddrPort(g.bound)
 }
 
+// TLSAddr is the device address that speaks TLS and is bound; nil before Serve, and
+// if there is none.
+func (g *Gateway) TLSAddr() net.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.boundTLS.IsValid() {
+		return nil
+	}
+	return net.TCPAddrFromAddrPort(g.boundTLS)
+}
+
 // AdminAddr is the admin address that is bound; nil if there is none.
 func (g *Gateway) AdminAddr() net.Addr {
 	g.mu.Lock()
@@ -160,7 +196,7 @@ func (g *Gateway) Name() string {
 	if g.cfg.Name != "" {
 		return g.cfg.Name
 	}
-	return defaultName(g.bound.Port())
+	return defaultName(cmp.Or(g.bound.Port(), g.boundTLS.Port()))
 }
 
 // Serve binds the addresses and serves until Close, Shutdown or the end of ctx;
@@ -174,7 +210,7 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	}
 	defer close(g.done)
 	defer g.release()
-	bound, err := g.probe()
+	plain, secure, err := g.probe()
 	if err != nil {
 		return err
 	}
@@ -183,19 +219,20 @@ func (g *Gateway) Serve(ctx context.Context) error {
 		return err
 	}
 	g.mu.Lock()
-	g.bound = bound
+	g.bound, g.boundTLS, g.portTLS = plain, secure, int(secure.Port())
 	g.mu.Unlock()
 	if admin != nil {
-		srv := &http.Server{Handler: g.Handler(), ReadTimeout: adminTimeout, IdleTimeout: adminTimeout}
+		srv := g.adminServer()
 		if !g.cfg.without.adminConns {
 			admin = newFewConns(admin, adminConns)
 		}
+		admin = g.adminTLS(admin)
 		go func() { _ = srv.Serve(admin) }() // it returns when srv is closed
 		defer srv.Close()
 	}
 	stop := context.AfterFunc(ctx, func() { _ = g.Close() })
 	defer stop()
-	err = gnet.Run(g.engine, engineAddress(bound), g.options()...)
+	err = gnet.Rotate(g.engine, engineAddresses(plain, secure), g.options()...)
 	switch {
 	case g.closing():
 		return nil
@@ -235,6 +272,8 @@ func (g *Gateway) listenAdmin() (net.Listener, error) {
 // release gives back what loops hold when the engine is gone.
 func (g *Gateway) release() {
 	g.cancel()
+	g.memory.relief.Wait()
+	defer g.audit.flush(auditPatience)
 	for _, l := range g.loops {
 		left := append(l.mail.close(), l.batch[l.at:]...)
 		if l.run.walking {
@@ -273,25 +312,55 @@ func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 	return l
 }
 
-// Reload puts new limits into force at once; zero fields take their defaults and
+// Reload puts Limits, Trust, Policy and Quotas of a new configuration into force at
+// once; its other fields are not looked at. Zero limits take their defaults and
 // those that are fixed keep their value. Sessions that are open keep their
-// keepalive, AuthenticateWithin and UserTimeout. Its error names the limit that
-// is wrong; then all stay as they were.
-func (g *Gateway) Reload(lim Limits) error {
-	lim = lim.withDefaults(g.addr.Addr().IsLoopback())
+// keepalive, AuthenticateWithin and UserTimeout; but each is asked about again: one
+// that is not proven any more is closed, a subscription that is not granted any more
+// is ended, within a second. So a program whose Authorize changes its mind calls this
+// with the same configuration. Its error names the field that is wrong; then all
+// stay as they were.
+func (g *Gateway) Reload(cfg Config) error {
+	lim := cfg.Limits
+	lim = lim.withDefaults(g.cfg.onLoopback())
 	old := g.limits.Load()
 	lim = lim.fixedFrom(*old)
 	if err := lim.validate(); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
+	if g.secure.IsValid() && (cfg.Trust == nil || !cfg.Trust.HasTLS()) {
+		return errors.New("config: listen_tls: needs a certificate to show devices: set tls.certificate and tls.key")
+	}
+	if g.opens(&cfg) {
+		return fmt.Errorf("config: listen_tls: %s stays open until a restart, and with this anyone could connect: keep a way for devices to prove who they are (tls.device_ca, tokens.keys or tokens.static), or allow it with insecure", g.cfg.ListenTLS)
+	}
+	for name, q := range cfg.Quotas {
+		if err := q.validate(); err != nil {
+			return fmt.Errorf("config: quotas[%q]: %w", name, err)
+		}
+	}
+	r, err := rulesOf(&cfg)
+	if err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
 	lim.Connections = g.withinCap(lim.Connections)
+	g.rules.Store(r)
 	for _, t := range g.tenants.all() {
+		t.usage.set(quotaOf(cfg.Quotas, t.name))
 		t.names.SetLimit(rate.Limit(lim.TopicRate))
 		t.names.SetBurst(lim.TopicRate)
 	}
-	r, burst := rateOf(lim.ConnectRate)
-	g.connects.SetLimit(r)
+	perSecond, burst := rateOf(lim.ConnectRate)
+	g.connects.SetLimit(perSecond)
 	g.connects.SetBurst(burst)
 	g.limits.Store(&lim)
+	g.recheckAll()
 	return nil
+}
+
+// opens reports whether a new configuration would have anyone connect who names
+// himself, at an address where strangers are: the one of now, whatever cfg says.
+func (g *Gateway) opens(cfg *Config) bool {
+	return g.secure.IsValid() && !g.secure.Addr().IsLoopback() && !cfg.Insecure && g.cfg.Authenticate == nil &&
+		!cfg.Trust.ProvesDevices() && !g.cfg.without.reloadExposed
 }

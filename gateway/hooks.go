@@ -13,26 +13,10 @@ import (
 // error is CodeNotAuthenticated. h.Auth may be kept.
 type Authenticator func(ctx context.Context, h wire.Hello, from netip.AddrPort) (wire.Identity, error)
 
-// Action is what a device wants to do with a topic or filter.
-type Action uint8
-
-// The actions.
-const (
-	ActionPublish Action = iota
-	ActionSubscribe
-)
-
-// String is the action's verb.
-func (a Action) String() string {
-	if a == ActionPublish {
-		return "publish"
-	}
-	return "subscribe"
-}
-
 // Authorizer decides whether a device may publish to a topic or subscribe to a
 // filter; a wildcard must be granted whole. It is asked on the event loop: it
-// must not block. Nil means yes, any error means CodeNotGranted.
+// must not block. Nil means yes, any error means CodeNotGranted. Config.Policy has
+// to allow it as well.
 type Authorizer func(id wire.Identity, a Action, topic string) error
 
 // Central is the central publish/subscribe service, which takes what is not a

@@ -74,7 +74,7 @@ func (m *sim) dripping(h wire.Hello, sealed bool) (*simConn, func([]byte)) {
 	m.g.cfg.newTransport = func() transport { return new(xorTransport) }
 	c := &sealedConn{simConn: m.connect(0)}
 	m.g.cfg.newTransport = nil
-	write := func(plain []byte) { c.write(c.x.seal(nil, plain)) }
+	write := func(plain []byte) { c.write(c.x.Seal(nil, plain)) }
 	write(h.Append(nil))
 	require.Equal(m.t, stageOpen, c.s.stage)
 	return c.simConn, write

@@ -66,6 +66,16 @@ type Limits struct {
 	// Authenticating bounds the calls of Authenticate under way. Default 4,096:
 	// each holds a goroutine.
 	Authenticating int
+	// Handshakes bounds the TLS handshakes under way; when there are more, the
+	// oldest goes. Default 4,096: each holds a goroutine and at most 32 KiB.
+	Handshakes int
+	// UnprovenPerNetwork bounds the connections of one source network, which is
+	// an IPv4 address or 64 bits of IPv6, that have not proven who they are.
+	// Default: none on loopback, else 256. Negative: none.
+	UnprovenPerNetwork int
+	// ConnectRatePerNetwork is accepted connections per second of one source
+	// network. Default: none on loopback, else 100. Negative: none.
+	ConnectRatePerNetwork int
 	// ConnectRate is accepted connections per second. Default: none on
 	// loopback, else 1,000. Negative: none.
 	ConnectRate int
@@ -109,8 +119,8 @@ func DefaultLimits() Limits {
 		Frame: 64 * kib, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000, Links: 2_000_000,
 		PendingBytes: 256 * kib, PendingMessages: 2048, PendingAge: 10 * time.Second, StuckAfter: 5 * time.Second,
 		PublishCredit: 16 * kib, CreditPool: 32 * mib,
-		AuthenticateWithin: 5 * time.Second, Authenticating: 4096,
-		ConnectRate: -1, PublishRate: -1,
+		AuthenticateWithin: 5 * time.Second, Authenticating: 4096, Handshakes: 4096,
+		ConnectRate: -1, PublishRate: -1, UnprovenPerNetwork: -1, ConnectRatePerNetwork: -1,
 		KeepaliveMin: 30 * time.Second, KeepaliveMax: time.Hour, Keepalive: 10 * time.Minute,
 		UserTimeout: 30 * time.Second, SendBuffer: 64 * kib,
 		RingMessages: 256, RingBytes: 256 * kib, RingAge: 120 * time.Second, RingTotal: 64 * mib,
@@ -118,14 +128,19 @@ func DefaultLimits() Limits {
 	}
 }
 
-// rateElsewhere is the default of both rates where strangers can connect.
-const rateElsewhere = 1000
+// What is the default where strangers can connect.
+const (
+	rateElsewhere        = 1000
+	unprovenElsewhere    = 256
+	networkRateElsewhere = 100
+)
 
 // withDefaults fills the zero fields.
 func (l Limits) withDefaults(loopback bool) Limits {
 	d := DefaultLimits()
 	if !loopback {
 		d.ConnectRate, d.PublishRate = rateElsewhere, rateElsewhere
+		d.UnprovenPerNetwork, d.ConnectRatePerNetwork = unprovenElsewhere, networkRateElsewhere
 	}
 	for _, f := range l.numbers(&d) {
 		if *f.value == 0 {
@@ -160,6 +175,9 @@ func (l *Limits) numbers(d *Limits) []field[int] {
 		{"publish_credit", &l.PublishCredit, &d.PublishCredit, 4 * kib},
 		{"credit_pool", &l.CreditPool, &d.CreditPool, 64 * kib},
 		{"authenticating", &l.Authenticating, &d.Authenticating, 1},
+		{"handshakes", &l.Handshakes, &d.Handshakes, 1},
+		{"unproven_per_network", &l.UnprovenPerNetwork, &d.UnprovenPerNetwork, -1},
+		{"connect_rate_per_network", &l.ConnectRatePerNetwork, &d.ConnectRatePerNetwork, -1},
 		{"connect_rate", &l.ConnectRate, &d.ConnectRate, -1},
 		{"publish_rate", &l.PublishRate, &d.PublishRate, -1},
 		{"send_buffer", &l.SendBuffer, &d.SendBuffer, 4 * kib},

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,20 +11,40 @@ import (
 // probe binds the device address once without SO_REUSEPORT, so that a port in
 // use is an error: with it, a second gateway would silently take half of the
 // devices. It also finds the port that 0 stands for, and whether an address that
-// names no IP version is one of both versions here.
-func (g *Gateway) probe() (netip.AddrPort, error) {
-	if g.cfg.without.bindProbe && g.addr.Port() != 0 {
-		return g.addr, nil
-	}
-	l, err := net.Listen(bindWhat(g.addr))
+// names no IP version is one of both versions here. The same for the TLS address,
+// while the first is still bound: two times port 0 are two ports.
+func (g *Gateway) probe() (plain, tls netip.AddrPort, err error) {
+	plain, free, err := g.probeOne("listen", g.addr)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
+		return plain, tls, err
+	}
+	tls, freeTLS, err := g.probeOne("listen_tls", g.secure)
+	return plain, tls, errors.Join(err, free(), freeTLS())
+}
+
+// probeOne binds one address; free gives it back.
+func (g *Gateway) probeOne(what string, addr netip.AddrPort) (bound netip.AddrPort, free func() error, err error) {
+	none := func() error { return nil }
+	if !addr.IsValid() || g.cfg.without.bindProbe && addr.Port() != 0 {
+		return addr, none, nil
+	}
+	l, err := net.Listen(bindWhat(addr))
+	if err != nil {
+		return addr, none, fmt.Errorf("gateway: %s: %w", what, err)
 	}
 	a := l.Addr().(*net.TCPAddr).AddrPort()
-	if err := l.Close(); err != nil {
-		return netip.AddrPort{}, fmt.Errorf("gateway: listen: %w", err)
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), l.Close, nil
+}
+
+// engineAddresses are those of the two that are there, as gnet wants them.
+func engineAddresses(addrs ...netip.AddrPort) []string {
+	var out []string
+	for _, a := range addrs {
+		if a.IsValid() {
+			out = append(out, engineAddress(a))
+		}
 	}
-	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), nil
+	return out
 }
 
 // bindWhat is the network and address that stand for addr, for package net and

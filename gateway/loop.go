@@ -51,20 +51,30 @@ type loop struct {
 	enc     []byte // a control frame while it is encoded
 	scratch []byte // joins what one session has coming
 	sealed  []byte // the same, sealed
+	unseal  []byte // what a transport has opened
 
-	behind   []fanout.Sub // sessions whose socket is full
-	replays  []fanout.Sub // sessions that read from rings
-	markers  uint32       // numbers the markers of replays
-	doomed   []handle     // sessions whose socket failed
-	stalled  []handle     // sessions with a frame that waits for the end of a walk
-	waiting  []handle     // sessions whose frames go on in the loop's turn
-	departed bool         // GOAWAY was sent
+	strangers int // how many of unproven are not proven yet
+
+	behind   []fanout.Sub        // sessions whose socket is full
+	replays  []fanout.Sub        // sessions that read from rings
+	markers  uint32              // numbers the markers of replays
+	doomed   []handle            // sessions whose socket failed
+	unproven []handle            // connections in order of age; some are proven by now, or gone
+	rules    *rules              // those that sessions are asked about by, but for late ones
+	before   *rules              // of those; nil: none are late
+	early    map[fanout.Sub]bool // beyond checked, and asked about
+	checked  fanout.Sub          // how far asking all sessions again has come
+	checking bool                // it is under way
+	stalled  []handle            // sessions with a frame that waits for the end of a walk
+	waiting  []handle            // sessions whose frames go on in the loop's turn
+	departed bool                // GOAWAY was sent
 }
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
 func newLoop(g *Gateway, n int) *loop {
 	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, frames: readFrames, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
+	l.rules = g.rules.Load()
 	l.slots.anyone = g.cfg.without.ownSlot
 	l.mail.arm = l.wake
 	return l
@@ -125,17 +135,35 @@ func (l *loop) guard(s *session, fn func()) {
 // opened makes a session for a connection, or refuses it with a code.
 func (l *loop) opened(c gnet.Conn, fd int) (*session, []byte) {
 	g := l.g
-	if code := g.admit(); code != wire.CodeOK {
+	from, tls := addrOf(c.RemoteAddr()), g.overTLS(c)
+	network, proxy := networkOf(from.Addr()), g.isProxy(from.Addr())
+	code := l.take(network, proxy)
+	if code != wire.CodeOK {
 		l.counters.refused(code)
-		return nil, wire.Close{Code: code}.Append(nil)
+		g.audit.refused(auditConnect, denial{code: code, from: from})
+		if tls {
+			return nil, nil // there are no keys to say it with
+		}
+		return nil, g.refusal(code)
 	}
 	n, sl := l.slots.alloc()
 	s := &session{conn: c, n: n}
 	sl.fd, sl.sess, sl.flags, sl.recv = int32(fd), s, flagOpen, wire.MinFrameLog
-	if g.cfg.newTransport != nil {
+	switch {
+	case g.cfg.newTransport != nil:
 		s.secure = &secured{transport: g.cfg.newTransport()}
 		sl.flags |= flagSealed
+	case tls:
+		s.secure = &secured{}
+		s.stage = stageHail
 	}
+	if proxy {
+		s.stage = stageHail
+		sl.flags |= flagProxied
+	} else {
+		s.network = network
+	}
+	l.stranger(s)
 	sl.seen = g.now.Load()
 	if !g.cfg.without.authDeadline {
 		l.wheel.set(n, sl.seen+seconds(g.limits.Load().AuthenticateWithin)+1) // the second that is under way does not count
@@ -152,6 +180,10 @@ func (l *loop) lost(s *session) {
 		return
 	}
 	s.closed = true
+	l.uncount(s)
+	if s.secure != nil && s.secure.shake != nil {
+		s.secure.shake.cancel(errGone)
+	}
 	sl := l.slots.at(s.n)
 	sl.flags = 0
 	if !l.g.cfg.without.unlist {
@@ -160,11 +192,23 @@ func (l *loop) lost(s *session) {
 	l.wheel.unset(s.n)
 	if s.tenant != nil {
 		l.g.identities.release(l.tag(s), l.handle(s))
+		s.tenant.usage.sessions.Add(-1)
 		l.counters.sessions.Add(-1)
 	}
 	l.slots.release(s.n)
 	l.g.conns.Add(-1)
 	l.counters.closed.Add(1)
+}
+
+// wheelFor has the wheel look when a session may have been silent for too long, or
+// when what proves it ends.
+func (l *loop) wheelFor(s *session, now uint32) {
+	end := l.slots.at(s.n).seen + uint32(s.silence)
+	if l.g.cfg.without.keepalive {
+		end = now + seconds(mostLife)
+	}
+	// A second that has passed comes again only when the wheel has turned.
+	l.wheel.set(s.n, max(s.proof.due(end), now+1))
 }
 
 // tick is called about tickEvery after it was asked for, and every second.
@@ -185,17 +229,20 @@ func (l *loop) due(n fanout.Sub, now uint32) {
 	case stageNew, stageProving:
 		// Slow, not refused: a device on a bad link shall try again.
 		l.closeWith(s, wire.CodeKeepaliveMissed, "not authenticated in time")
+	case stageHail, stageShake:
+		l.refusedAt(s, auditHandshake, wire.CodeKeepaliveMissed, "not authenticated in time")
+		l.drop(s)
 	case stageClosing:
 		l.drop(s)
 	case stageOpen:
-		if s.silence == 0 {
+		if !l.ends(s, now) {
 			return
 		}
-		if end := sl.seen + uint32(s.silence); int32(now-end) < 0 {
-			l.wheel.set(n, end)
+		if int32(now-sl.seen-uint32(s.silence)) >= 0 && !l.g.cfg.without.keepalive {
+			l.closeWith(s, wire.CodeKeepaliveMissed, "")
 			return
 		}
-		l.closeWith(s, wire.CodeKeepaliveMissed, "")
+		l.wheelFor(s, now)
 	}
 }
 

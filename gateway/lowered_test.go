@@ -46,7 +46,7 @@ func TestFewerConnectionsAreLogged(t *testing.T) {
 		{room + 2, room, 1},
 		{room + 2, room, 0},
 	} {
-		require.NoError(t, g.Reload(Limits{Connections: c.wanted}))
+		require.NoError(t, g.Reload(Config{Limits: Limits{Connections: c.wanted}}))
 		require.Equal(t, c.taken, g.maxConns(), "%+v", c)
 		require.Len(t, took(), c.lines, "%+v", c)
 	}
@@ -56,7 +56,7 @@ func TestFewerConnectionsAreLogged(t *testing.T) {
 func TestPendingMessagesIsALimit(t *testing.T) {
 	const most = 10
 	m := newSim(t, Config{})
-	require.NoError(t, m.g.Reload(Limits{PendingMessages: most}))
+	require.NoError(t, m.g.Reload(Config{Limits: Limits{PendingMessages: most}}))
 	c := m.slowDevice(hello("d"), 0)
 	for range 10 * most {
 		m.publish("broadcast/x", make([]byte, 16))

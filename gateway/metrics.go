@@ -40,6 +40,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descSessions   = desc("sessions", "Devices that are connected and proven.")
 	descConns      = desc("connections", "Connections that are open, proven or not.")
+	descHandshakes = desc("handshakes", "TLS handshakes under way.")
 	descConnsMax   = desc("connections_max", "Connections that are taken at most.")
 	descSubs       = desc("subscriptions", "Subscriptions of all sessions.")
 	descTopics     = desc("topics", "Topic ids given since the start.")
@@ -60,6 +61,12 @@ var (
 	descCreditUsed = desc("publish_credit_used_bytes", "Memory of messages under way.")
 	descCreditSize = desc("publish_credit_bytes", "Size of the pool of publish credit.")
 	descRings      = desc("ring_bytes", "Bytes held by replay rings.")
+	descMemory     = desc("memory_bytes", "Resident memory of the process.")
+	descBudget     = desc("memory_budget_bytes", "Memory that the process may use, 0 if there is no budget.")
+	descStep       = desc("pressure_step", "What is given up for want of memory: 0 nothing, 1 new connections, 2 three quarters of queues and rings, 3 all queues.")
+	descSteps      = desc("pressure_changes_total", "Changes of the pressure step.")
+	descAudit      = desc("audit_events_total", "What was refused, as the audit log has it.", "event")
+	descSuppressed = desc("audit_suppressed_total", "Of these, those without a line of their own.", "event")
 	descReady      = desc("ready", "1 while the gateway takes devices.")
 )
 
@@ -77,6 +84,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	g, t := c.g, c.g.totals()
 	gauge(descSessions, float64(t.sessions))
 	gauge(descConns, float64(g.conns.Load()))
+	gauge(descHandshakes, float64(g.shaking.len()))
 	gauge(descConnsMax, float64(g.maxConns()))
 	gauge(descSubs, float64(t.subscriptions))
 	gauge(descTopics, float64(g.topics.Load()))
@@ -105,6 +113,14 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descCreditUsed, float64(g.credit.used.Load()))
 	gauge(descCreditSize, float64(g.credit.size))
 	gauge(descRings, float64(g.rings.Used()))
+	gauge(descMemory, float64(g.memory.resident()))
+	gauge(descBudget, float64(g.memory.budget))
+	gauge(descStep, float64(g.memory.at()))
+	count(descSteps, g.memory.changes.Load())
+	for k := range auditKinds {
+		count(descAudit, g.audit.kinds[k].seen.Load(), k.String())
+		count(descSuppressed, g.audit.kinds[k].suppressed.Load(), k.String())
+	}
 	ready := 0.0
 	if g.isReady() {
 		ready = 1

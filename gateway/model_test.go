@@ -22,6 +22,7 @@ type model struct {
 	rng        *rand.Rand
 	devices    []*counter
 	smallRings bool
+	closed     *closedTopics // topics that are not granted; nil: none
 
 	said map[uint32]saying // by the number in the payload
 	next map[string]uint64 // of each topic
@@ -43,9 +44,9 @@ var modelTopics = []string{"broadcast/a", "broadcast/b", "broadcast/" + strings.
 
 var modelFilters = append([]string{"broadcast/#", "broadcast/+", "broadcast/+/#"}, modelTopics...)
 
-func newModel(t testing.TB, seed uint64, without guards) *model {
+func newModel(t testing.TB, seed uint64, cfg Config) *model {
 	rng := rand.New(rand.NewPCG(seed, 7))
-	cfg := Config{Loops: 2, without: without}
+	cfg.Loops = 2
 	cfg.Limits.PendingBytes = 1024
 	cfg.Limits.StuckAfter = 1 << 40 // closing is for other tests
 	small := rng.IntN(2) == 0
@@ -195,6 +196,8 @@ func (m *model) step() {
 			m.subscribe(d)
 			m.learn()
 		}
+	case m.closed != nil && m.rng.IntN(8) == 0:
+		m.closed.step(m)
 	case n < 30:
 		topic := pick(m, modelTopics)
 		m.note("publish %d to %.14s", m.ids+1, topic)
@@ -260,7 +263,12 @@ func (m *model) subscribe(d *counter) {
 
 // play runs a history to its end and returns what the devices complain about.
 func play(t testing.TB, seed uint64, steps int, without guards) *model {
-	m := newModel(t, seed, without)
+	m := newModel(t, seed, Config{without: without})
+	return m.play(steps)
+}
+
+// play runs a history to its end.
+func (m *model) play(steps int) *model {
 	for range steps {
 		m.step()
 		if len(m.problems) > 0 {

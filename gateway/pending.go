@@ -81,10 +81,10 @@ func (o *outbound) push(it item) {
 const joinedAnswers = 1 * kib
 
 // answer queues a copy of a control frame. Those next to each other share an item:
-// most are much smaller than one is.
-func (o *outbound) answer(b []byte) {
+// most are much smaller than one is. t is the topic that it is about; nil: none.
+func (o *outbound) answer(t *fanout.Topic, b []byte) {
 	if last := len(o.items) - 1; last >= 0 {
-		if it := &o.items[last]; it.kind == itemControl && len(it.frame)+len(b) <= joinedAnswers {
+		if it := &o.items[last]; it.kind == itemControl && it.topic == t && len(it.frame)+len(b) <= joinedAnswers {
 			it.frame = append(it.frame, b...)
 			it.count++
 			o.joined++
@@ -93,7 +93,7 @@ func (o *outbound) answer(b []byte) {
 			return
 		}
 	}
-	o.push(item{kind: itemControl, frame: bytes.Clone(b)})
+	o.push(item{kind: itemControl, topic: t, frame: bytes.Clone(b)})
 }
 
 // pushMessage queues a message under its subscription's policy, within so many
@@ -210,6 +210,28 @@ func (o *outbound) take(dst []byte, most int) []byte {
 		}
 	}
 	return o.cut(i, dst)
+}
+
+// forget throws away what is about topics that may is false for.
+func (o *outbound) forget(may func(*fanout.Topic) bool) {
+	kept := o.items[:0]
+	for _, it := range o.items {
+		if it.topic != nil && !may(it.topic) {
+			o.bytes -= len(it.frame)
+			switch it.kind {
+			case itemMessage:
+				o.messages--
+			case itemControl:
+				o.answers -= len(it.frame)
+				o.joined -= int(it.count)
+			case itemNone, itemGap:
+			}
+			continue
+		}
+		kept = append(kept, it)
+	}
+	clear(o.items[len(kept):])
+	o.items, o.first = kept, 0
 }
 
 func (o *outbound) cut(n int, dst []byte) []byte {

@@ -59,6 +59,10 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 		return wire.CodeNotSupported, false
 	case !s.pub.token(g.limits.Load().PublishRate, g.now.Load()):
 		return wire.CodePublishRate, false
+	case !s.tenant.usage.mayPublish():
+		return wire.CodeThrottled, false
+	case g.memory.at() == stepDrop:
+		return wire.CodeOverload, false
 	}
 	t, code := l.find(s.tenant, p)
 	if code != wire.CodeOK {
@@ -70,7 +74,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	} else {
 		name = string(p.Name)
 	}
-	if may := g.cfg.Authorize; may != nil && may(s.identity(), ActionPublish, name) != nil {
+	if !g.may(s, ActionPublish, name) {
 		return wire.CodeNotGranted, false
 	}
 	if t == nil {
@@ -152,6 +156,7 @@ func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge,
 
 func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {
 	l.counters.refused(code)
+	l.auditPublish(s, p, code)
 	if p.Ack {
 		l.say(s, wire.Ack{Seq: p.Seq, Code: code, Retry: retryMillis, Text: l.g.why(code)}.Append(l.enc[:0]))
 		return

@@ -45,7 +45,9 @@ func TestPublishRate(t *testing.T) {
 
 // 10 MB go through a window of 16 KiB, as fast as credit comes back [W-5.3].
 func TestCredit(t *testing.T) {
-	g := gatewaytest.Start(t, gateway.Config{Loops: 2, Limits: gateway.Limits{Frame: 4096, PublishCredit: 16 << 10}})
+	g := gatewaytest.Start(t, gateway.Config{Loops: 2, Limits: gateway.Limits{
+		Frame: 4096, PublishCredit: 16 << 10, PendingBytes: 16 << 20, PendingMessages: 5000, // the reader may be slow
+	}})
 	sub := gatewaytest.Join(t, g.Addr(), "sub")
 	sub.Subscribe(wire.Subscribe{Sub: 1, Track: true, Filter: []byte("broadcast/a")})
 	sub.Stream()

@@ -132,6 +132,13 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 	if sl.flags&flagBehind != 0 {
 		return true
 	}
+	l.flush(sl) // what was said before comes first, and may fill the socket
+	if s.closed || s.out == nil || sl.flags&flagOpen == 0 {
+		return false
+	}
+	if sl.flags&flagBehind != 0 {
+		return true
+	}
 	out := s.out
 	var b []byte
 	for i := 0; i < len(out.replays) && len(b) < replayBytes; i++ {
@@ -139,13 +146,11 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 			b = l.read(s, sl, r, b)
 		}
 	}
+	if s.tenant.usage.meters() {
+		s.tenant.usage.sent(len(b))
+	}
 	if len(b) > 0 {
-		l.flush(sl)
-		if sl.flags&(flagBehind|flagOpen) == flagOpen {
-			l.write(sl, b)
-		} else if s.out != nil {
-			s.out.push(item{kind: itemControl, frame: b})
-		}
+		l.write(sl, b)
 	}
 	if s.closed || s.out == nil {
 		return false
@@ -268,7 +273,7 @@ func (l *loop) marked(s *session, t *fanout.Topic, marker uint32) {
 // tellStream says the position of what comes next, if anything counts it.
 func (l *loop) tellStream(s *session, t *fanout.Topic, next uint64) {
 	if s.interest(t, nil).track {
-		l.say(s, l.streamFrame(t, next).Append(l.enc[:0]))
+		l.tell(s, t, l.streamFrame(t, next).Append(l.enc[:0]))
 	}
 }
 
@@ -284,10 +289,10 @@ func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
 		if nameTooLong(t, sl.recv) {
 			return
 		}
-		l.say(s, topicFrame(t).Append(l.enc[:0]))
+		l.tell(s, t, topicFrame(t).Append(l.enc[:0]))
 	}
 	if in.groupTracks {
-		l.say(s, l.streamFrame(t, next).Append(l.enc[:0]))
+		l.tell(s, t, l.streamFrame(t, next).Append(l.enc[:0]))
 	}
 }
 

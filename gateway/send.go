@@ -14,8 +14,16 @@ func (l *loop) write(s *slot, b []byte) {
 		return
 	}
 	if s.flags&flagSealed != 0 {
-		l.sealed = s.sess.secure.seal(l.sealed[:0], b)
+		l.sealed = s.sess.secure.Seal(l.sealed[:0], b)
 		b = l.sealed
+	}
+	l.writeRaw(s, b)
+}
+
+// writeRaw sends bytes as they are.
+func (l *loop) writeRaw(s *slot, b []byte) {
+	if s.flags&flagOpen == 0 || len(b) == 0 {
+		return
 	}
 	l.counters.sends.Add(1)
 	if s.flags&flagBehind != 0 {
@@ -54,12 +62,16 @@ func (l *loop) buffer(s *slot, b []byte) {
 }
 
 // say sends a control frame, or anything else that policies do not drop.
-func (l *loop) say(s *session, b []byte) {
+func (l *loop) say(s *session, b []byte) { l.tell(s, nil, b) }
+
+// tell is say of a frame about a topic: it is not sent if it still waits when the
+// topic is not granted any more.
+func (l *loop) tell(s *session, t *fanout.Topic, b []byte) {
 	sl := l.slots.at(s.n)
 	switch {
 	case sl.flags&flagOpen == 0:
 	case sl.flags&flagBehind != 0:
-		s.out.answer(b)
+		s.out.answer(t, b)
 		if lim := l.g.limits.Load(); len(s.out.items)+s.out.joined > lim.pendingItems() || s.out.answers > lim.pendingAnswers() {
 			l.giveUp(s) // it asks without reading the answers
 		}
@@ -111,8 +123,12 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 	if s.closed || s.stage == stageClosing {
 		return
 	}
+	if s.secure != nil && s.secure.transport == nil {
+		l.drop(s) // there are no keys yet, and a TLS client does not read frames
+		return
+	}
 	l.counters.closedWith(code)
-	frame := wire.Close{Code: code, Text: []byte(wire.CutText(text, 96))}.Append(nil)
+	frame := wire.Close{Code: code, Text: []byte(wire.CutText(text, 96)), Retry: l.g.delay(code)}.Append(nil)
 	sl := l.slots.at(s.n)
 	if sl.flags&flagBehind != 0 {
 		// Nobody waits for a socket that is full: CLOSE goes behind what gnet
@@ -127,7 +143,11 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 		l.drop(s)
 		return
 	}
-	s.stage = stageClosing
+	if sl.flags&flagSealed != 0 {
+		l.sealed = s.secure.CloseNotify(l.sealed[:0])
+		l.writeRaw(sl, l.sealed)
+	}
+	s.stage = stageClosing // one that was never proven counts until it is gone
 	l.unlistAll(s)
 	finish(sl.fd)
 	l.wheel.set(s.n, l.g.now.Load()+lingerSeconds)

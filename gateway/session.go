@@ -9,7 +9,7 @@ import (
 
 // session is one device connection. It belongs to its loop: only code on that
 // loop touches it. It is small, because there are very many that do nothing:
-// 96 bytes, which is a size that the allocator has.
+// 112 bytes, which is a size that the allocator has.
 type session struct {
 	// Static after it was opened.
 	conn gnet.Conn
@@ -27,6 +27,9 @@ type session struct {
 	pub    *publishing // nil until it publishes
 	out    *outbound   // nil while it keeps up and replays nothing
 	secure *secured    // nil: plain
+	proof  *proof      // nil: it named itself, and no proxy spoke for it
+
+	network uint64 // what it counts for in sources, until it is proven; 0: nothing
 }
 
 // publishing is what a session holds that has published something.
@@ -37,13 +40,6 @@ type publishing struct {
 	owed     int    // bytes that came back and were not told yet
 	tokens   float32
 	tokensAt uint32
-}
-
-// secured is the transport of a session, and what it has opened that is not a
-// whole frame yet.
-type secured struct {
-	transport
-	plain []byte
 }
 
 // subscription is one filter of a session.
@@ -105,6 +101,8 @@ const (
 	stageProving              // HELLO is with the authenticator; what follows is held
 	stageOpen
 	stageClosing // CLOSE was sent; what comes is thrown away until the device hangs up
+	stageHail    // what comes before frames is awaited: a PROXY header, a ClientHello
+	stageShake   // the TLS handshake is under way
 )
 
 // verb is what a frame asks the loop to do.
@@ -118,6 +116,7 @@ const (
 	verbPing
 	verbPong
 	verbClose
+	verbAuth
 	verbRefuse // understood, but not offered by this version
 	verbIgnore
 )
@@ -148,7 +147,9 @@ func (st stage) next(t wire.Type) (verb, error) {
 		return verbClose, nil
 	case wire.TypeError, wire.TypeGap, wire.TypeStream, wire.TypeEnd, wire.TypeLive:
 		return verbIgnore, nil
-	case wire.TypeAuth, wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData:
+	case wire.TypeAuth:
+		return verbAuth, nil
+	case wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData:
 		return verbRefuse, nil
 	case wire.TypeWelcome, wire.TypeSubscribed, wire.TypeUnsubscribed, wire.TypeTopic, wire.TypeGoaway,
 		wire.TypeAck, wire.TypeOpened, wire.TypeLinked, wire.TypeMessage:

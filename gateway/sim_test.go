@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/gateway/secure"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -60,10 +61,13 @@ func newSim(t testing.TB, cfg Config) *sim {
 }
 
 // connect opens a connection on a loop; it takes everything until told otherwise.
-func (m *sim) connect(loop int) *simConn {
+func (m *sim) connect(loop int) *simConn { return m.connectFrom(loop, net.IPv4(127, 0, 0, 1)) }
+
+// connectFrom is connect of a device with that address.
+func (m *sim) connectFrom(loop int, from net.IP) *simConn {
 	m.fds++
 	l := m.g.loops[loop]
-	c := &simConn{m: m, l: l, fd: m.fds, room: -1}
+	c := &simConn{m: m, l: l, fd: m.fds, ip: from, room: -1}
 	m.conns[c.fd] = c
 	s, refusal := l.opened(c, int(c.fd))
 	if s == nil {
@@ -91,6 +95,19 @@ func (m *sim) join(loop int, h wire.Hello) *simConn {
 	return c
 }
 
+// joinAs is a session of a proven identity; p is what proved it, or nil.
+func (m *sim) joinAs(h wire.Hello, id wire.Identity, p *secure.Proof) *simConn {
+	m.t.Helper()
+	c := m.connect(0)
+	c.l.guard(c.s, func() {
+		c.l.slots.at(c.s.n).recv = h.Recv
+		c.l.proven(c.s, h, id, p, nil)
+		c.l.flushOne(c.s)
+	})
+	require.Equal(m.t, wire.TypeWelcome, c.frame().t)
+	return c
+}
+
 // drain lets every loop work until nothing is left to do but wait.
 func (m *sim) drain() {
 	for range 10_000 {
@@ -100,7 +117,7 @@ func (m *sim) drain() {
 		}
 		idle := true // only now: a later loop may have posted to an earlier one
 		for _, l := range m.g.loops {
-			idle = idle && l.idle() && (len(l.replays) == 0 || !l.anyReplayReady()) && len(l.dirty) == 0 && len(l.waiting) == 0
+			idle = idle && l.idle() && (len(l.replays) == 0 || !l.anyReplayReady()) && len(l.dirty) == 0 && len(l.waiting) == 0 && !l.checking
 		}
 		if idle {
 			return
@@ -163,6 +180,7 @@ type simConn struct {
 	l  *loop
 	s  *session
 	fd int32
+	ip net.IP // where it comes from
 
 	in     []byte // received and not discarded
 	peeks  int    // how often the gateway has looked at that
@@ -223,7 +241,7 @@ func (c *simConn) InboundBuffered() int { return len(c.in) }
 
 func (c *simConn) OutboundBuffered() int { return len(c.out) }
 
-func (c *simConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+func (c *simConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: c.ip, Port: 1} }
 
 // Close is what gnet does whoever closes: the loop is told, once.
 func (c *simConn) Close() error {

@@ -23,19 +23,22 @@ type slot struct {
 type slotFlags uint16
 
 const (
-	flagOpen   slotFlags = 1 << iota // the socket may be written to
-	flagBehind                       // the socket is full: what comes is queued
-	flagNamed                        // deliveries to its wildcards carry the name
-	flagNoEcho                       // some subscription wants no echo
-	flagReplay                       // some topic is read from its ring
-	flagSealed                       // a transport seals what is sent
-	flagDirty                        // it is on the loop's dirty list
-	flagPlain                        // some wildcard of it is not tracked
-	flagWaits                        // its frames wait for their turn: read events leave them
+	flagOpen     slotFlags = 1 << iota // the socket may be written to
+	flagBehind                         // the socket is full: what comes is queued
+	flagNamed                          // deliveries to its wildcards carry the name
+	flagNoEcho                         // some subscription wants no echo
+	flagReplay                         // some topic is read from its ring
+	flagSealed                         // a transport seals what is sent
+	flagDirty                          // it is on the loop's dirty list
+	flagPlain                          // some wildcard of it is not tracked
+	flagWaits                          // its frames wait for their turn: read events leave them
+	flagPicky                          // some wildcard is granted in part: each message is asked for
+	flagProxied                        // a PROXY header is due first
+	flagStranger                       // it has not proven who it is
 )
 
 // flagsSlow: deliveries need a closer look than the fast path takes.
-const flagsSlow = flagBehind | flagNamed | flagNoEcho | flagReplay
+const flagsSlow = flagBehind | flagNamed | flagNoEcho | flagReplay | flagPicky
 
 const slotChunk = 1024
 

@@ -13,7 +13,7 @@ func TestStages(t *testing.T) {
 	open := map[wire.Type]verb{
 		wire.TypeSubscribe: verbSubscribe, wire.TypeUnsubscribe: verbUnsubscribe, wire.TypePing: verbPing,
 		wire.TypePong: verbPong, wire.TypeClose: verbClose, wire.TypeError: verbIgnore, wire.TypePublish: verbPublish,
-		wire.TypeAuth: verbRefuse, wire.TypeOpen: verbRefuse, wire.TypeCredit: verbRefuse, wire.TypeEOF: verbRefuse,
+		wire.TypeAuth: verbAuth, wire.TypeOpen: verbRefuse, wire.TypeCredit: verbRefuse, wire.TypeEOF: verbRefuse,
 		wire.TypeData: verbRefuse,
 	}
 	gatewayOnly := map[wire.Type]bool{

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/gateway/access"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -11,7 +12,7 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 		return &wire.Error{Code: wire.CodeOutOfOrder, Type: wire.TypeSubscribe, Field: "sub is in use"}
 	}
 	if code := l.maySubscribe(s, q); code != wire.CodeOK {
-		l.refuseSub(s, q.Sub, code)
+		l.refuseSub(s, q, code)
 		return nil
 	}
 	if wire.IsWildcard(q.Filter) {
@@ -20,21 +21,24 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 			// a topic that the group was told before.
 			return errLater
 		}
+		if l.upToDate(s); s.closed || s.stage != stageOpen {
+			return nil
+		}
 		if !s.tenant.index.Fits(l.n, string(q.Filter)) {
 			l.g.crowded(s.tenant)
-			l.refuseSub(s, q.Sub, wire.CodeThrottled)
+			l.refuseSub(s, q, wire.CodeThrottled)
 			return nil
 		}
 		l.subscribeGroup(s, q)
 		return nil
 	}
 	if !l.g.broadcast(string(q.Filter)) {
-		l.refuseSub(s, q.Sub, l.g.notBroadcast())
+		l.refuseSub(s, q, l.g.notBroadcast())
 		return nil
 	}
 	t, err := l.g.topic(s.tenant, q.Filter)
 	if err != nil {
-		l.refuseSub(s, q.Sub, wire.CodeOf(err))
+		l.refuseSub(s, q, wire.CodeOf(err))
 		return nil
 	}
 	l.subscribeTopic(s, q, t)
@@ -51,9 +55,10 @@ func (g *Gateway) notBroadcast() wire.Code {
 	return wire.CodeNotSupported
 }
 
-func (l *loop) refuseSub(s *session, sub uint32, code wire.Code) {
+func (l *loop) refuseSub(s *session, q wire.Subscribe, code wire.Code) {
 	l.counters.refused(code)
-	l.say(s, wire.Subscribed{Sub: sub, Code: code, Retry: retryMillis, Text: l.g.why(code)}.Append(l.enc[:0]))
+	l.audited(s, auditSubscribe, code, q.Filter, "")
+	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code, Retry: retryMillis, Text: l.g.why(code)}.Append(l.enc[:0]))
 }
 
 // retryMillis is the delay that goes with the codes of ClassLater.
@@ -71,12 +76,28 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
 	case len(s.subs) >= l.g.limits.Load().Subscriptions:
 		return wire.CodeTooManySubs
 	}
-	action := ActionSubscribe
-	if q.PublishOnly {
-		action = ActionPublish
+	return l.granted(s, q)
+}
+
+// granted asks for permission. A wildcard that is granted in part stands, and each
+// of its messages is asked for.
+func (l *loop) granted(s *session, q wire.Subscribe) wire.Code {
+	filter, asked, ok := string(q.Filter), ActionSubscribe, false
+	wild := wire.IsWildcard(q.Filter)
+	switch {
+	case q.PublishOnly:
+		asked = ActionPublish
+		ok = l.g.may(s, asked, filter)
+	case wild:
+		ok = l.g.covers(s, filter) != access.None
+	default:
+		ok = l.g.may(s, asked, filter)
 	}
-	if may := l.g.cfg.Authorize; may != nil && may(s.identity(), action, string(q.Filter)) != nil {
+	switch {
+	case !ok:
 		return wire.CodeNotGranted
+	case q.Start != wire.StartNow && !wild && !q.PublishOnly && s.tenant.usage.inDebt():
+		return wire.CodeThrottled // a replay would add to it
 	}
 	return wire.CodeOK
 }
@@ -89,6 +110,9 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
 		q.Track = false // a position needs an id
 	}
 	l.joinGroup(s, q)
+	if l.g.covers(s, string(q.Filter)) == access.Part {
+		l.pick(s, true)
+	}
 	l.noEcho(s, q)
 	l.counters.subscriptions.Add(1)
 	code := wire.CodeOK
@@ -133,7 +157,7 @@ func (l *loop) tellOthers(s *session, filter string) {
 	if s.out != nil {
 		for i := range s.out.replays {
 			if r := &s.out.replays[i]; r.phase != replayLater && wire.Match(filter, r.topic.Name()) {
-				l.say(s, l.streamFrame(r.topic, r.position()).Append(l.enc[:0]))
+				l.tell(s, r.topic, l.streamFrame(r.topic, r.position()).Append(l.enc[:0]))
 			}
 		}
 	}
@@ -174,11 +198,11 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 		return
 	}
 	if q.Start != wire.StartNow && s.out != nil && s.out.replayOf(t) == nil && len(s.out.replays) >= l.g.limits.Load().Replays {
-		l.refuseSub(s, q.Sub, wire.CodeReplayBusy)
+		l.refuseSub(s, q, wire.CodeReplayBusy)
 		return
 	}
 	if q.Start == wire.StartCursor && ahead(q, t) {
-		l.refuseSub(s, q.Sub, wire.CodeCursorUnusable)
+		l.refuseSub(s, q, wire.CodeCursorUnusable)
 		return
 	}
 	had := s.interest(t, nil)

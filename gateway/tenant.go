@@ -18,6 +18,7 @@ type tenant struct {
 	index *fanout.Index
 	lent  atomic.Int64 // publish credit under way
 	names *rate.Limiter
+	usage usage
 }
 
 // tenants are made when their first device or message comes and stay.
@@ -51,6 +52,7 @@ func (t *tenants) get(name string) (*tenant, error) {
 		return nil, fmt.Errorf("tenant %s: %w", name, err)
 	}
 	made := &tenant{name: name, index: index, names: rate.NewLimiter(rate.Limit(lim.TopicRate), lim.TopicRate)}
+	made.usage.set(quotaOf(t.g.rules.Load().quotas, name))
 	t.by[name] = made
 	return made, nil
 }

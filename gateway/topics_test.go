@@ -88,10 +88,10 @@ func TestReloadTopicRate(t *testing.T) {
 			return ok
 		}
 		require.Equal(t, 10, taken())
-		require.NoError(t, m.g.Reload(Limits{TopicRate: 150}))
+		require.NoError(t, m.g.Reload(Config{Limits: Limits{TopicRate: 150}}))
 		time.Sleep(time.Second)
 		require.Equal(t, 150, taken())
-		require.NoError(t, m.g.Reload(Limits{TopicRate: 20}))
+		require.NoError(t, m.g.Reload(Config{Limits: Limits{TopicRate: 20}}))
 		time.Sleep(time.Hour)
 		require.Equal(t, 20, taken())
 	})

@@ -15,34 +15,36 @@ import (
 // that both sides must agree on, and an error when a record was tampered with.
 type xorTransport struct {
 	cipher []byte // not a whole record yet
-	plain  []byte
 	opened uint32
 	sealed uint32
 }
 
 var errTampered = errors.New("record was tampered with")
 
-func (x *xorTransport) open(cipher []byte) ([]byte, error) {
+func (x *xorTransport) Open(dst, cipher []byte) ([]byte, error) {
 	x.cipher = append(x.cipher, cipher...)
-	x.plain = x.plain[:0]
 	for len(x.cipher) >= 8 {
 		n := int(binary.BigEndian.Uint32(x.cipher))
 		if binary.BigEndian.Uint32(x.cipher[4:]) != x.opened {
-			return nil, errTampered
+			return dst, errTampered
 		}
 		if len(x.cipher) < 8+n {
 			break
 		}
 		for _, c := range x.cipher[8 : 8+n] {
-			x.plain = append(x.plain, c^byte(x.opened)^0x55)
+			dst = append(dst, c^byte(x.opened)^0x55)
 		}
 		x.cipher = x.cipher[8+n:]
 		x.opened++
 	}
-	return x.plain, nil
+	return dst, nil
 }
 
-func (x *xorTransport) seal(dst, plain []byte) []byte {
+func (x *xorTransport) Answer(dst []byte) []byte { return dst }
+
+func (x *xorTransport) CloseNotify(dst []byte) []byte { return dst }
+
+func (x *xorTransport) Seal(dst, plain []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(plain)))
 	dst = binary.BigEndian.AppendUint32(dst, x.sealed)
 	for _, c := range plain {
@@ -59,7 +61,7 @@ type sealedConn struct {
 }
 
 func (c *sealedConn) send(plain []byte, piece int) {
-	b := c.x.seal(nil, plain)
+	b := c.x.Seal(nil, plain)
 	for len(b) > 0 && !c.closed {
 		n := min(piece, len(b))
 		c.write(b[:n])
@@ -70,7 +72,7 @@ func (c *sealedConn) send(plain []byte, piece int) {
 // received opens what has come and returns it decoded, and how many records it was.
 func (c *sealedConn) received() (frames []string, records int) {
 	before := c.x.opened
-	plain, err := c.x.open(c.got)
+	plain, err := c.x.Open(nil, c.got)
 	require.NoError(c.m.t, err)
 	c.got = nil
 	device := &simConn{m: c.m, got: plain}

@@ -63,7 +63,7 @@ func truncations(t *testing.T) (all []truncation) {
 
 	// Of these the gateway takes any body [W-2.4] [W-3.3], or looks at the handle
 	// alone [W-10.1].
-	add("AUTH", wire.Auth{Method: 1, Data: []byte("token")}.Append(nil), 0, unsupported)
+	add("AUTH", wire.Auth{Method: 1, Data: []byte("token")}.Append(nil), 7, unsupported)
 	add("ERROR", wire.Refusal{Code: wire.CodeOverload, Type: wire.TypePing, Text: []byte("text")}.Append(nil), 0, nothing)
 	add("a type that may be skipped", []byte{0xF3, 3, 1, 2, 3}, 0, nothing)
 	for _, typ := range []wire.Type{wire.TypeOpen, wire.TypeCredit, wire.TypeEOF, wire.TypeData} {

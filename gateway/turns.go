@@ -23,6 +23,10 @@ const (
 	// lastFrames is how many are handled of a device that has hung up: what it
 	// published in its last breath counts.
 	lastFrames = 4096
+	// subscribeFrames is how many more frames a SUBSCRIBE counts for where there is a
+	// policy: weighing a wildcard against a hundred rules takes 0.1 ms, also when it
+	// is refused, and so as often as a device asks.
+	subscribeFrames = 32
 	// answerBytes of answers end a session's part as well, so that what one that
 	// does not read leaves in gnet's buffer stays small.
 	answerBytes = 16 * kib
@@ -105,6 +109,9 @@ func (l *loop) goOn(h handle, frames int) {
 // shown is what a session that waited has received, or the beginning of it if
 // there is a whole frame in that.
 func (l *loop) shown(s *session) (b []byte, more bool, err error) {
+	if l.ready(s) {
+		return nil, false, nil // what has not been opened stays as it is
+	}
 	if s.secure == nil && s.conn.InboundBuffered() > shownBytes {
 		b, err = s.conn.Peek(shownBytes)
 		if _, _, _, e := wire.Next(b, l.g.limits.Load().Frame); err == nil && !errors.Is(e, wire.ErrShort) {
@@ -138,10 +145,15 @@ func (l *Limits) held() int { return l.PublishCredit + 2*l.Frame + mostRead }
 func (l *loop) hungUp(s *session, err error) {
 	var e *os.SyscallError
 	if !s.closed && l.slots.at(s.n).flags&flagWaits != 0 && errors.As(err, &e) && e.Syscall == "read" {
-		l.slots.at(s.n).flags &^= flagWaits
 		m, n := l.mark(), s.n
-		if b, err := s.conn.Peek(-1); err == nil {
-			l.work(s, b, lastFrames)
+		for range 2 { // what a transport has opened, and what it has not
+			l.slots.at(n).flags &^= flagWaits
+			if b, err := s.conn.Peek(-1); err == nil && !s.closed {
+				l.work(s, b, lastFrames)
+			}
+			if s.secure == nil || s.closed {
+				break
+			}
 		}
 		l.cutBack(m, n)
 	}

@@ -32,19 +32,25 @@ func (s *session) sharing(g *fanout.Group, but int) int {
 // unsubscribe answers an UNSUBSCRIBE [W-4.6].
 func (l *loop) unsubscribe(s *session, num uint32) {
 	if i := s.byNumber(num); i >= 0 {
-		sub := s.subs[i]
-		l.unlist(s, i)
-		last := len(s.subs) - 1
-		s.subs[i], s.subs[last] = s.subs[last], subscription{}
-		s.subs = s.subs[:last]
-		if s.out != nil {
-			l.endReplays(s, num)
-		}
-		if sub.topic != nil && sub.flags&subMute == 0 {
-			l.retellGroups(s)
-		}
+		l.endSubscription(s, i)
 	}
 	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeOK}.Append(l.enc[:0]))
+}
+
+// endSubscription takes out the subscription with that index; the last one takes
+// its place.
+func (l *loop) endSubscription(s *session, i int) {
+	sub := s.subs[i]
+	l.unlist(s, i)
+	last := len(s.subs) - 1
+	s.subs[i], s.subs[last] = s.subs[last], subscription{}
+	s.subs = s.subs[:last]
+	if s.out != nil {
+		l.endReplays(s, sub.num)
+	}
+	if sub.topic != nil && sub.flags&subMute == 0 {
+		l.retellGroups(s)
+	}
 }
 
 // endReplays ends the replays that no subscription of the session needs any

@@ -2,6 +2,7 @@ package gatewaytest
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -178,6 +179,10 @@ func (d *Device) Ping() {
 // it stops reading. It must come before much was sent.
 func (d *Device) Slow() *Device {
 	d.t.Helper()
-	require.NoError(d.t, d.Conn.(*net.TCPConn).SetReadBuffer(64<<10))
+	socket := d.Conn
+	if c, ok := socket.(*tls.Conn); ok {
+		socket = c.NetConn()
+	}
+	require.NoError(d.t, socket.(*net.TCPConn).SetReadBuffer(64<<10))
 	return d
 }
