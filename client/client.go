@@ -9,8 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/bellwire/bellwire/wire"
 )
 
 // dialTimeout bounds one attempt to connect, and then the wait for WELCOME.
@@ -44,7 +42,8 @@ type Client struct {
 
 // Dial connects to a gateway at addr ("host:port"), or at one of WithServers. It
 // returns when a gateway has said WELCOME, or with the error of the last try after
-// each address was tried once. ctx bounds Dial only; the Client lives until Close.
+// each address was tried once; a gateway that says when to come back is waited for.
+// ctx bounds Dial only; the Client lives until Close.
 func Dial(ctx context.Context, addr string, opts ...Option) (*Client, error) {
 	o := defaults()
 	o.servers = []string{addr}
@@ -55,8 +54,8 @@ func Dial(ctx context.Context, addr string, opts ...Option) (*Client, error) {
 	if len(o.servers) == 0 {
 		return nil, errors.New("client: no address to connect to")
 	}
-	if len(o.auth) > wire.MaxAuth {
-		return nil, fmt.Errorf("client: the token has %d bytes, want at most %d", len(o.auth), wire.MaxAuth)
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	c := &Client{
 		opts:        o,
@@ -64,7 +63,10 @@ func Dial(ctx context.Context, addr string, opts ...Option) (*Client, error) {
 		welcomed:    make(chan struct{}),
 		done:        make(chan struct{}),
 		hurry:       make(chan struct{}, 1),
-		plan:        reconnect{servers: o.servers, least: o.backoffMin, most: o.backoffMax, random: rand.Float64},
+		plan: reconnect{
+			servers: o.servers, least: o.backoffMin, most: o.backoffMax, random: rand.Float64,
+			fixed: o.source == nil && o.token != "",
+		},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	go c.run()

@@ -1,12 +1,15 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -38,6 +41,12 @@ type conn struct {
 	wake   chan struct{} // something is to be written, or the times changed
 	over   chan struct{} // closed by the reader when it has ended
 	wrote  chan struct{} // closed by the writer when it has ended
+	ctx    context.Context
+	cancel context.CancelFunc // when the reader has ended
+
+	helpers sync.WaitGroup // what else runs
+	ends    chan time.Time // when the token in force ends, for renewals; nil: nobody renews; the reader's
+	token   string         // the one that was sent last; renewals' own
 
 	// Guarded by client.mu.
 	session *session
@@ -50,11 +59,13 @@ type conn struct {
 	started time.Time
 }
 
-func newConn(c *Client, nc net.Conn, a attempt) *conn {
+func newConn(c *Client, nc net.Conn, a attempt, auth string) *conn {
+	ctx, cancel := context.WithCancel(c.ctx)
 	return &conn{
 		client: c, nc: nc, addr: a.addr, started: time.Now(),
 		wake: make(chan struct{}, 1), over: make(chan struct{}), wrote: make(chan struct{}),
-		session: newSession(&c.opts, &c.outbox, c.incarnation, a.hops),
+		ctx: ctx, cancel: cancel, token: auth,
+		session: newSession(&c.opts, &c.outbox, auth, c.incarnation, a.hops),
 	}
 }
 
@@ -71,12 +82,14 @@ func (k *conn) serve() ending {
 	k.session.retries = nil
 	c.mu.Unlock()
 	close(k.over)
+	k.cancel()
 	if errors.Is(err, ErrProtocol) {
 		c.opts.logger.Error("the gateway broke the protocol", "server", k.addr, "error", err)
 		k.protest(err)
 	}
 	_ = k.nc.Close()
 	<-k.wrote
+	k.helpers.Wait()
 	c.disconnected(k)
 
 	e := endingOf(err)
@@ -116,6 +129,9 @@ func (k *conn) read() error {
 		n, err := k.nc.Read(buf[have:])
 		k.heard.Store(int64(time.Since(k.started)))
 		have += n
+		if k.misled(buf[:have], err) {
+			return fmt.Errorf("client: connecting to %s: %w: it ended the connection before WELCOME", k.addr, ErrWantsTLS)
+		}
 		rest, ferr := k.frames(buf[:have], most)
 		if ferr != nil {
 			return ferr
@@ -132,6 +148,16 @@ func (k *conn) read() error {
 			buf = buf[:cap(buf)]
 		}
 	}
+}
+
+// misled reports that a plain connection, the first one that this client has, is at
+// a port for TLS: an alert came, or the end of it and nothing else.
+func (k *conn) misled(came []byte, err error) bool {
+	if k.client.opts.tls != nil || k.client.wasWelcomed() {
+		return false
+	}
+	ended := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)
+	return alert(came) || len(came) == 0 && ended
 }
 
 // frames feeds every whole frame to the session and returns what is left.
@@ -172,6 +198,10 @@ func (k *conn) feed(t wire.Type, body []byte) (all []delivery, first bool, err e
 	}
 	if t == wire.TypeGoaway && s.leave != nil {
 		k.leaveAt = time.Now().Add(min(time.Duration(rand.Float64()*float64(s.leave.spread)), s.leave.within))
+	}
+	if s.expiring {
+		s.expiring = false
+		k.expiring(s.left)
 	}
 	for _, r := range s.retries {
 		k.retryLater(r)

@@ -27,6 +27,12 @@ func (s *states) add(st client.State) {
 	s.all = append(s.all, st)
 }
 
+func (s *states) last() client.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.all[len(s.all)-1]
+}
+
 func (s *states) phases() (all []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -45,6 +45,19 @@
 // event was dealt with and give it to WithCursor at the next start: some events may
 // come again, none is lost.
 //
+// # Secure
+//
+// WithTLS encrypts, and proves the gateway to the device:
+//
+//	pool := x509.NewCertPool()
+//	pool.AppendCertsFromPEM(ca)
+//	c, err := client.Dial(ctx, "gw.example:7315", client.WithTLS(&tls.Config{RootCAs: pool}), client.WithTokenSource(fetch))
+//
+// The device proves itself by a certificate, in the Certificates of that configuration,
+// or by a token: WithToken, or WithTokenSource, which renews it while the connection
+// lives [W-3.3]. A gateway that does not believe it says why and ends the client with a
+// *StoppedError.
+//
 // # Inside
 //
 // The client meets level 1 of the protocol, and of level 3 the wildcards [W-9.1].

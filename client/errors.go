@@ -69,14 +69,18 @@ func (e *StoppedError) Error() string {
 
 // closedByGateway is the end of a connection that the gateway gave a code for.
 type closedByGateway struct {
-	code wire.Code
-	text string
+	code  wire.Code
+	text  string
+	retry time.Duration // when to come back; 0: not told
 }
 
 func (e *closedByGateway) Error() string {
 	s := "client: the gateway closed the connection: " + e.code.String()
 	if e.text != "" {
 		s += " (" + e.text + ")"
+	}
+	if e.retry > 0 {
+		s += fmt.Sprintf(", come back in %v", e.retry)
 	}
 	return s
 }

@@ -42,7 +42,7 @@ func NewCore(filter string, opts ...SubOption) *Core {
 	if err != nil {
 		panic(err)
 	}
-	core := &Core{s: newSession(&c.opts, &c.outbox, 1, 0), in: sub.intake, sub: sub}
+	core := &Core{s: newSession(&c.opts, &c.outbox, "", 1, 0), in: sub.intake, sub: sub}
 	w := wire.Welcome{Version: wire.Version, Recv: 16, Flags: wire.WelcomeResumes, Credit: 1 << 16, MaxSubs: 64}
 	if err := core.s.onWelcome(w); err != nil {
 		panic(err)
@@ -97,6 +97,8 @@ type Ending struct {
 	Served   time.Duration
 	Code     wire.Code // with Coded
 	Coded    bool
+	Retry    time.Duration
+	Own      bool // the client's own failure
 	Target   string
 	Spread   bool
 	Err      error
@@ -113,7 +115,8 @@ func (p *Plan) First() string { return p.r.first().addr }
 // Next is the attempt after an ending.
 func (p *Plan) Next(e Ending) (addr string, wait time.Duration, hops uint8, err error) {
 	a, err := p.r.next(ending{
-		err: e.Err, welcomed: e.Welcomed, served: e.Served, coded: e.Coded, code: e.Code, target: e.Target, spread: e.Spread,
+		err: e.Err, welcomed: e.Welcomed, served: e.Served, coded: e.Coded, code: e.Code, retry: e.Retry,
+		own: e.Own, target: e.Target, spread: e.Spread,
 	})
 	return a.addr, a.wait, a.hops, err
 }

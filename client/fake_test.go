@@ -1,9 +1,11 @@
 package client_test
 
 import (
+	"crypto/tls"
 	"net"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -16,6 +18,8 @@ type gateway struct {
 	mute    bool // answers nothing, not even HELLO
 	greet   func(wire.Hello) []byte
 	onFrame func(p *peer, t wire.Type, body []byte) (handled bool)
+	tls     *tls.Config // nil: plain
+	raw     []byte      // not nil: no gateway at all; it says this and hangs up
 
 	kept    int  // messages that the ring keeps; 0: all
 	repeats bool // a replay begins where the ring begins, whatever the cursor
@@ -79,6 +83,17 @@ type peer struct {
 
 func (g *gateway) accept() net.Conn {
 	here, there := net.Pipe()
+	if g.raw != nil {
+		go func() {
+			_, _ = here.Read(make([]byte, 4096))
+			_, _ = here.Write(g.raw)
+			_ = here.Close()
+		}()
+		return there
+	}
+	if g.tls != nil {
+		here = tls.Server(newBuffered(here), g.tls) // it shakes hands when it reads first
+	}
 	p := &peer{g: g, nc: here, told: make(map[string]bool), queue: make(chan []byte, 1<<16), gone: make(chan struct{})}
 	g.mu.Lock()
 	g.peers = append(g.peers, p)
@@ -86,6 +101,50 @@ func (g *gateway) accept() net.Conn {
 	go p.write()
 	go p.read()
 	return there
+}
+
+// buffered has room for what is written, as TCP has and a pipe has not: in a handshake
+// both sides may write at the same time.
+type buffered struct {
+	net.Conn
+	mu     sync.Mutex
+	closed bool
+	queue  chan []byte
+}
+
+func newBuffered(nc net.Conn) *buffered {
+	b := &buffered{Conn: nc, queue: make(chan []byte, 1<<12)}
+	go func() {
+		for p := range b.queue {
+			_, _ = nc.Write(p)
+		}
+		_ = nc.Close()
+	}()
+	return b
+}
+
+func (b *buffered) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return 0, net.ErrClosed
+	}
+	b.queue <- slices.Clone(p)
+	return len(p), nil
+}
+
+// SetWriteDeadline does nothing: a write ends at once.
+func (b *buffered) SetWriteDeadline(time.Time) error { return nil }
+
+// Close closes when all is written.
+func (b *buffered) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.closed = true
+		close(b.queue)
+	}
+	return nil
 }
 
 func (p *peer) close() {

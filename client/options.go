@@ -1,7 +1,9 @@
 package client
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"math/bits"
 	"net"
@@ -16,7 +18,9 @@ type Option func(*options)
 type options struct {
 	servers     []string
 	device      string
-	auth        string
+	token       string
+	source      func(ctx context.Context) (string, error) // in the place of token; nil: none
+	tls         *tls.Config                               // nil: plain TCP
 	keepalive   time.Duration
 	pongTimeout time.Duration
 	logger      *slog.Logger
@@ -52,6 +56,17 @@ func defaults() options {
 	}
 }
 
+// check says what is wrong with the options, and completes them.
+func (o *options) check() (err error) {
+	if err := checkToken(cmp.Or(o.token, o.device)); err != nil {
+		return err
+	}
+	if o.tls != nil {
+		o.tls, err = tlsConfig(o.tls)
+	}
+	return err
+}
+
 // WithServers adds addresses to try after the one given to Dial. The one that
 // served last, be it of these or one that a gateway sent the client to, is tried
 // first when the connection is lost.
@@ -60,14 +75,36 @@ func WithServers(addrs ...string) Option {
 }
 
 // WithDevice names the device to a gateway that lets devices name themselves.
-// Without it, and without a token, the gateway draws a name.
+// Without it, and without a token, the gateway draws a name. A token wins over it.
 func WithDevice(name string) Option {
-	return func(o *options) { o.device, o.auth = name, name }
+	return func(o *options) { o.device = name }
 }
 
-// WithToken proves the device's identity by a token of at most 900 bytes.
+// WithToken proves the device's identity by a token of at most 900 bytes. When it
+// ends, so does the client, with a *StoppedError: WithTokenSource renews.
 func WithToken(token string) Option {
-	return func(o *options) { o.auth = token }
+	return func(o *options) { o.token = token }
+}
+
+// WithTokenSource proves the device's identity by tokens that source gets, of at
+// most 900 bytes each. It is asked at each connect, and when the gateway says that
+// the time of the token is running out: the new one is then sent on the connection
+// that lives. While that fails, or gives the same token again, it is repeated until
+// the token ends, and logged. source is called by one goroutine at a time, must not
+// call the client, and must return when its context ends, after 10 s. It wins over WithToken.
+func WithTokenSource(source func(ctx context.Context) (string, error)) Option {
+	return func(o *options) { o.source = source }
+}
+
+// WithTLS connects by TLS 1.3. Without a ServerName in it, the gateway's certificate
+// has to name the host of the address, be it given to Dial or told by a gateway. A
+// certificate in it shows who the device is. Sessions are resumed with the tickets
+// of this client's own cache, unless the configuration has one; a device whose
+// certificate changes while it runs gives it by GetClientCertificate, and is known by
+// the earlier one until its ticket ends. Curves are left to the configuration: with
+// X25519 alone the handshake takes a third of the bytes.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) { o.tls = config }
 }
 
 // WithKeepalive asks for the interval within which the client sends something,
@@ -87,8 +124,8 @@ func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }
 
-// WithDialer replaces the TCP dialer, for TLS or for tests. The connection must
-// obey deadlines.
+// WithDialer replaces the TCP dialer, for proxies or for tests. The connection must
+// obey deadlines. With WithTLS, TLS is spoken on it.
 func WithDialer(dial func(ctx context.Context, addr string) (net.Conn, error)) Option {
 	return func(o *options) { o.dial = dial }
 }

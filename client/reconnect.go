@@ -24,6 +24,7 @@ type reconnect struct {
 	servers []string
 	least   time.Duration // the first back-off is up to this
 	most    time.Duration // and the longest up to this
+	fixed   bool          // the token never changes
 	random  func() float64
 
 	// Where [W-8.1].
@@ -46,8 +47,10 @@ type ending struct {
 	coded    bool // the gateway gave a code
 	code     wire.Code
 	text     string
+	retry    time.Duration // when the gateway wants it back; 0: not told
 	target   string
 	bye      bool // Shutdown ended it
+	own      bool // it is the client's own failure: no address is to blame
 	spread   bool // the client chose its moment itself, as GOAWAY asked
 }
 
@@ -67,6 +70,15 @@ func (r *reconnect) first() attempt {
 // last try when no server at all has welcomed the client yet.
 func (r *reconnect) next(e ending) (attempt, error) {
 	r.account(e)
+	if e.own {
+		if r.home == "" {
+			return attempt{}, e.err
+		}
+		return r.to(r.last, r.backoff()), nil
+	}
+	if e.coded && e.code == wire.CodeTokenExpired && r.fixed {
+		return attempt{}, &StoppedError{e.code, e.text} // it would be the same token again [W-3.1]
+	}
 	if e.coded {
 		switch e.code.Class() {
 		case wire.ClassNeverIdentity, wire.ClassNeverSoftware:
@@ -127,15 +139,20 @@ func (r *reconnect) elsewhere(e ending) attempt {
 	return r.to(e.target, wait)
 }
 
-// later waits by back-off.
+// later waits as long as the gateway said, which has spread its devices already, or
+// by back-off.
 func (r *reconnect) later(e ending) (attempt, error) {
-	switch {
-	case r.home != "":
-		return r.nextInList(r.backoff()), nil
-	case r.left > 0:
-		return r.onward(r.backoff()), nil
+	if r.home == "" && r.left <= 0 && e.retry == 0 {
+		return attempt{}, e.err
 	}
-	return attempt{}, e.err
+	wait := e.retry
+	if wait == 0 {
+		wait = r.backoff()
+	}
+	if r.home == "" && r.left > 0 {
+		return r.onward(wait), nil
+	}
+	return r.nextInList(wait), nil
 }
 
 // goHome begins a round: home first, then the list in turn.

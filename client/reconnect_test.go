@@ -26,6 +26,9 @@ func TestPlan(t *testing.T) {
 	coded := func(c wire.Code) client.Ending { return client.Ending{Welcomed: true, Coded: true, Code: c} }
 	served := func(e client.Ending) client.Ending { e.Served = client.SettledAfter; return e }
 	target := func(e client.Ending) client.Ending { e.Target = "t"; return e }
+	later := func(d time.Duration) client.Ending { e := coded(wire.CodeOverload); e.Retry = d; return e }
+	early := func(d time.Duration) client.Ending { e := later(d); e.Welcomed, e.Err = false, errCut; return e }
+	own := client.Ending{Own: true, Err: errCut}
 	lost := client.Ending{Welcomed: true, Err: errCut}
 	refused := client.Ending{Err: errCut}
 	ms, s := time.Millisecond, time.Second
@@ -67,6 +70,27 @@ func TestPlan(t *testing.T) {
 		},
 		"refused before WELCOME": {
 			{end: client.Ending{Coded: true, Code: wire.CodeConnectRate}, addr: "b", wait: 2500 * ms},
+		},
+		"overload with a delay: exactly that, and it is no back-off": {
+			{end: later(7 * s), addr: "b", wait: 7 * s},
+			{end: later(90 * s), addr: "c", wait: 90 * s},
+			{end: coded(wire.CodeOverload), addr: "a", wait: 2500 * ms},
+			{end: later(ms), addr: "b", wait: ms},
+			{end: coded(wire.CodeOverload), addr: "c", wait: 5 * s},
+		},
+		"a delay before any WELCOME": {
+			{end: early(7 * s), addr: "b", wait: 7 * s},
+			{end: early(7 * s), addr: "c", wait: 7 * s},
+			{end: early(7 * s), addr: "a", wait: 7 * s},
+			{end: refused, addr: "b", wait: 500 * ms},
+			{end: refused, err: true},
+		},
+		"no token at first": {{end: own, err: true}},
+		"no token later": {
+			{end: served(coded(wire.CodeTokenExpired)), addr: "a", wait: 500 * ms},
+			{end: own, addr: "a", wait: 2500 * ms},
+			{end: own, addr: "a", wait: 5 * s},
+			{end: refused, addr: "b", wait: 500 * ms},
 		},
 		"moved without a target": {{end: served(coded(wire.CodeMoved)), addr: "b", wait: 500 * ms, hops: 1}},
 		"moved to a target":      {{end: served(target(coded(wire.CodeMoved))), addr: "t", wait: 500 * ms, hops: 1}},
@@ -134,4 +158,19 @@ func TestPlanSpreadsTheFleet(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, wait)
 	}
+}
+
+// A lone gateway that has never welcomed and sends the client elsewhere, and then later, is an
+// error of Dial: there is no other one to wait for.
+func TestPlanGivesUpOnALoneGateway(t *testing.T) {
+	p := client.NewPlan(0.5, 5*time.Second, time.Minute, "a")
+	require.Equal(t, "a", p.First())
+	for hops := range uint8(3) {
+		addr, _, got, err := p.Next(client.Ending{Coded: true, Code: wire.CodeDraining, Err: errCut})
+		require.NoError(t, err)
+		require.Equal(t, "a", addr)
+		require.Equal(t, hops+1, got)
+	}
+	_, _, _, err := p.Next(client.Ending{Coded: true, Code: wire.CodeOverload, Err: errCut})
+	require.ErrorIs(t, err, errCut)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"slices"
 	"time"
 )
@@ -12,6 +14,7 @@ import (
 func (c *Client) run() {
 	defer close(c.done)
 	next := c.plan.first()
+	var untrusted error // what an address of the first round said
 	for {
 		e := c.attempt(next)
 		if e.bye || c.ctx.Err() != nil {
@@ -19,18 +22,36 @@ func (c *Client) run() {
 			return
 		}
 		var err error
+		level := slog.LevelInfo
+		if errors.Is(e.err, ErrUntrusted) || e.own {
+			level = slog.LevelWarn // waiting does not help, somebody has to do something
+		}
+		if errors.Is(e.err, ErrUntrusted) && !c.wasWelcomed() {
+			untrusted = e.err
+		}
 		if next, err = c.plan.next(e); err != nil {
+			err = worse(untrusted, err)
 			c.opts.logger.Error("stopped", "error", err)
 			c.stop(err)
 			return
 		}
-		c.opts.logger.Info("reconnecting", "server", next.addr, "wait", next.wait, "reason", e.err)
+		c.opts.logger.Log(c.ctx, level, "reconnecting", "server", next.addr, "wait", next.wait, "reason", e.err)
 		c.opts.onState(State{Phase: Reconnecting, Server: next.addr, Err: e.err, Wait: next.wait})
 		if !wait(c.ctx, next.wait) {
 			c.stop(ErrClosed)
 			return
 		}
 	}
+}
+
+// worse is which error of a first round to return: a certificate that is not trusted
+// says more than another address that is away.
+func worse(untrusted, last error) error {
+	var stopped *StoppedError
+	if untrusted == nil || errors.Is(last, ErrUntrusted) || errors.As(last, &stopped) {
+		return last
+	}
+	return fmt.Errorf("%w (and then: %w)", untrusted, last)
 }
 
 // wait sleeps unless ctx ends first.
@@ -47,26 +68,47 @@ func wait(ctx context.Context, d time.Duration) bool {
 
 // attempt connects once and serves the connection until it ends.
 func (c *Client) attempt(a attempt) ending {
+	auth, err := c.credential()
+	if err != nil {
+		return ending{err: err, own: true}
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, dialTimeout)
-	nc, err := c.opts.dial(ctx, a.addr)
+	nc, err := c.connect(ctx, a.addr)
 	cancel()
 	if err != nil {
 		return ending{err: fmt.Errorf("client: connecting to %s: %w", a.addr, err)}
 	}
-	k := newConn(c, nc, a)
+	k := newConn(c, nc, a, auth)
 	// Close has to end a read or write that is under way.
 	stop := context.AfterFunc(c.ctx, func() { _ = nc.Close() })
 	defer stop()
 	return k.serve()
 }
 
+// connect dials, and does the TLS handshake if there is one.
+func (c *Client) connect(ctx context.Context, addr string) (net.Conn, error) {
+	nc, err := c.opts.dial(ctx, addr)
+	if err != nil || c.opts.tls == nil {
+		return nc, err
+	}
+	return secure(ctx, c.opts.tls, nc, addr)
+}
+
+// wasWelcomed reports that a gateway has served this client.
+func (c *Client) wasWelcomed() bool {
+	select {
+	case <-c.welcomed:
+		return true
+	default:
+		return false
+	}
+}
+
 // connected makes a connection that was welcomed the client's; the lock is held.
 func (c *Client) connected(k *conn) {
 	c.conn, c.server = k, k.addr
 	k.session.begin(c.intakes)
-	select {
-	case <-c.welcomed:
-	default:
+	if !c.wasWelcomed() {
 		close(c.welcomed)
 	}
 }
@@ -143,7 +185,7 @@ func (c *Client) await() func() {
 func endingOf(err error) ending {
 	e := ending{err: err}
 	if by := (*closedByGateway)(nil); errors.As(err, &by) {
-		e.coded, e.code, e.text = true, by.code, by.text
+		e.coded, e.code, e.text, e.retry = true, by.code, by.text, by.retry
 	}
 	return e
 }

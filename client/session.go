@@ -42,6 +42,11 @@ type session struct {
 	byName   map[string]*topic // of messages that carry the name
 	nameless bool              // a topic did not fit
 
+	// Proving who the device is [W-3.3].
+	offered  chan<- error  // for the answer to the AUTH under way; nil: there is none
+	expiring bool          // the gateway says that the token ends after left
+	left     time.Duration // with expiring
+
 	// Publishing.
 	credit   uint64
 	draining bool // nothing new is published here
@@ -54,7 +59,8 @@ type goaway struct {
 	target         string
 }
 
-func newSession(o *options, b *outbox, incarnation uint32, hops uint8) *session {
+// newSession begins with HELLO; auth is the token in it, if there is one.
+func newSession(o *options, b *outbox, auth string, incarnation uint32, hops uint8) *session {
 	s := &session{
 		opts: o, outbox: b,
 		links: make(map[uint32]*link), exact: make(map[string][]*link), replaying: make(map[string]*link),
@@ -65,8 +71,8 @@ func newSession(o *options, b *outbox, incarnation uint32, hops uint8) *session 
 		MinVersion: wire.Version, MaxVersion: wire.Version, Recv: o.recv, Flags: wire.HelloTracks,
 		Names: maxNames, Keepalive: uint32(o.keepalive / time.Second), Incarnation: incarnation, Hops: hops,
 	}
-	if o.auth != "" {
-		h.Method, h.Auth = wire.AuthToken, []byte(o.auth)
+	if auth != "" {
+		h.Method, h.Auth = wire.AuthToken, []byte(auth)
 	}
 	s.pending = h.Append(s.pending)
 	return s
@@ -147,8 +153,7 @@ func (s *session) handle(t wire.Type, body []byte) error {
 		s.onPong()
 		return wire.CheckPing(t, body)
 	case wire.TypeAuth:
-		_, err := wire.ParseAuth(body) // seconds left: the token is the application's business
-		return err
+		return handled(s.onAuth)(wire.ParseAuth(body))
 	case wire.TypeHello, wire.TypeSubscribe, wire.TypeUnsubscribe, wire.TypePublish, // a device's own
 		wire.TypeOpen, wire.TypeOpened, wire.TypeLinked, wire.TypeEOF, wire.TypeData: // sockets, not opened here
 	default:
@@ -194,7 +199,7 @@ func (s *session) onClose(f wire.Close) error {
 	if f.Handle != 0 {
 		return violated("CLOSE of socket %d, which was not opened", f.Handle)
 	}
-	return &closedByGateway{f.Code, string(f.Text)}
+	return &closedByGateway{f.Code, string(f.Text), time.Duration(f.Retry) * time.Millisecond}
 }
 
 func (s *session) onError(f wire.Refusal) error {
@@ -204,6 +209,9 @@ func (s *session) onError(f wire.Refusal) error {
 		return s.refused(s.links[uint32(f.Number)], refusal)
 	case f.Type.Base() == wire.TypePublish && f.Type&wire.PublishAck != 0 && f.Number != 0:
 		s.outbox.refuse(f.Number, refusal)
+	case f.Type == wire.TypeAuth && s.offered != nil:
+		refusal.What = "the new token"
+		s.answerOffer(refusal)
 	default:
 		f.Text = append([]byte{}, f.Text...)
 		s.log = append(s.log, f)
