@@ -40,12 +40,14 @@ type devices struct {
 	retry  time.Duration
 
 	in      []byte
+	clear   []byte // what was opened of it
 	events  []unix.EpollEvent
 	scratch []byte
 }
 
 type device struct {
 	receiver
+	tls     *opened // nil: plain
 	fd      int
 	begun   bool // its greeting is sent
 	stopped bool // it does not read
@@ -99,7 +101,7 @@ func connectLoad(ctx context.Context, l load) (*devices, error) {
 // open connects all devices that are not; the publisher is the last, when all
 // others are subscribed.
 func (d *devices) open(ctx context.Context) error {
-	if err := d.openFrom(ctx, 0, d.Devices); err != nil || d.Alone {
+	if err := d.subscribers(ctx); err != nil || d.Alone {
 		return err
 	}
 	if err := d.openFrom(ctx, d.Devices, len(d.all)); err != nil {
@@ -113,6 +115,13 @@ func (d *devices) open(ctx context.Context) error {
 		return fmt.Errorf("a message of %d bytes does not fit the %d bytes of credit that the server gives: take a smaller payload", len(d.payload), d.credit)
 	}
 	return nil
+}
+
+func (d *devices) subscribers(ctx context.Context) error {
+	if d.TLS != nil {
+		return d.openSecret(ctx)
+	}
+	return d.openFrom(ctx, 0, d.Devices)
 }
 
 // openFrom connects the devices of a range that are not, with a fixed number of
@@ -320,7 +329,12 @@ func (d *devices) read(v *device) error {
 		if d.took != nil {
 			d.now = time.Now()
 		}
-		if err := v.feed(d.in[:n], &d.tally); err != nil {
+		if v.tls != nil {
+			err = v.tls.feed(d.in[:n], &v.receiver, &d.tally, d.clear)
+		} else {
+			err = v.feed(d.in[:n], &d.tally)
+		}
+		if err != nil {
 			return err
 		}
 		if len(d.answers) > 0 {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -23,6 +24,9 @@ func (d *devices) stop() {
 // replace lets n subscribers leave, beginning with one, and as many come. All
 // that was published must have arrived.
 func (d *devices) replace(ctx context.Context, first, n int) error {
+	if d.TLS != nil {
+		return errors.New("devices with TLS stay")
+	}
 	for k := range n {
 		d.shut((first+k)%d.Devices, k%2 == 0)
 	}

@@ -27,6 +27,14 @@ type order struct {
 	Rejoin   time.Duration `json:",omitempty"` // connect all anew, with this pause between attempts of a device
 	Stop     bool          `json:",omitempty"` // Stopped devices stop reading
 	Quiet    bool          `json:",omitempty"` // wait until nothing comes any more
+
+	// Of devices with TLS.
+	Rush     *rushOrder     `json:",omitempty"` // all connect at once, and leave
+	Good     *goodOrder     `json:",omitempty"` // connect, to exchange messages
+	Exchange *exchangeOrder `json:",omitempty"`
+	// Of attackers.
+	Assault *assaultOrder `json:",omitempty"` // begin, and go on until the generator ends
+	Watch   time.Duration `json:",omitempty"` // count for this time how many connections are open
 }
 
 // burstOrder asks for bursts, one when the one before has arrived, for a time.
@@ -55,14 +63,23 @@ type replaceOrder struct{ First, Count int }
 
 // outcome is what came of an order.
 type outcome struct {
-	Error      string        `json:",omitempty"`
-	CPU        time.Duration `json:",omitempty"` // of the server meanwhile
-	Elapsed    time.Duration `json:",omitempty"`
-	Deliveries uint64        `json:",omitempty"`
-	Messages   uint64        `json:",omitempty"`
-	Segments   uint64        `json:",omitempty"`
-	Failed     int           `json:",omitempty"` // attempts to connect
-	Kicked     int           `json:",omitempty"` // stopped devices that lost their connection
+	Error      string          `json:",omitempty"`
+	CPU        time.Duration   `json:",omitempty"` // of the server meanwhile
+	Elapsed    time.Duration   `json:",omitempty"`
+	Deliveries uint64          `json:",omitempty"`
+	Messages   uint64          `json:",omitempty"`
+	Segments   uint64          `json:",omitempty"`
+	Records    uint64          `json:",omitempty"` // TLS records, where segments are counted
+	Failed     int             `json:",omitempty"` // attempts to connect
+	Kicked     int             `json:",omitempty"` // stopped devices that lost their connection
+	Again      int             `json:",omitempty"` // devices of which an attempt failed
+	Resumed    int             `json:",omitempty"` // devices that resumed a TLS session
+	Lost       uint64          `json:",omitempty"` // messages of an exchange that did not come back
+	Gone       int             `json:",omitempty"` // good devices that lost their connection
+	Why        string          `json:",omitempty"` // the first of them did
+	Joined     []time.Duration `json:",omitempty"` // what newcomers took to be in
+	Open       []int           `json:",omitempty"` // attackers, each second
+	Dialled    int             `json:",omitempty"` // connections of attackers, ever
 	// Latency holds the percentiles of latencyPercentiles.
 	Latency []time.Duration `json:",omitempty"`
 }

@@ -21,6 +21,9 @@ import (
 const asGenerator = "BELLWIRE_TEST_GENERATE"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == asUsual {
+		beUsual(os.Args[2:])
+	}
 	if os.Getenv(asGenerator) != "" {
 		if err := Generate(context.Background(), os.Stdin, os.Stdout); err != nil {
 			os.Stderr.WriteString(err.Error())

@@ -3,16 +3,28 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // hand does orders with devices of this process.
-type hand struct{ devices *devices }
+type hand struct {
+	devices *devices
+	rush    *rush
+	good    *good
+	assault *assault
+}
 
 func (h *hand) close() {
+	if h.good != nil {
+		h.good.close()
+		h.good = nil
+	}
+	if h.assault != nil {
+		h.assault.close()
+		h.assault = nil
+	}
 	if h.devices != nil {
 		h.devices.close()
 		h.devices = nil
@@ -23,6 +35,15 @@ func (h *hand) do(ctx context.Context, o order) (a outcome, err error) {
 	switch {
 	case o.Batch != nil:
 		return batch(ctx, *o.Batch)
+	case o.Rush != nil:
+		if !o.Rush.Resume || h.rush == nil {
+			if h.rush, err = newRush(*o.Rush); err != nil {
+				return a, err
+			}
+		}
+		return h.rush.connect(ctx, o.Rush.PID)
+	case o.Good != nil || o.Exchange != nil || o.Assault != nil || o.Watch > 0:
+		return h.underAttack(ctx, o)
 	case o.Connect != nil && h.devices == nil:
 		begin := time.Now()
 		h.devices, err = connectLoad(ctx, *o.Connect)
@@ -53,12 +74,22 @@ func (h *hand) do(ctx context.Context, o order) (a outcome, err error) {
 	return a, err
 }
 
-// cpuOf is the server's CPU time; 0 if it is not asked.
-func cpuOf(pid int) (time.Duration, error) {
-	if pid == 0 {
-		return 0, nil
+// underAttack does the orders of an attack.
+func (h *hand) underAttack(ctx context.Context, o order) (a outcome, err error) {
+	switch {
+	case o.Good != nil && h.good == nil:
+		h.good, err = newGood(ctx, *o.Good)
+		return a, err
+	case o.Exchange != nil && h.good != nil:
+		return h.good.exchange(ctx, *o.Exchange)
+	case o.Assault != nil && h.assault == nil:
+		begin := time.Now()
+		h.assault, err = newAssault(ctx, *o.Assault)
+		return outcome{Elapsed: time.Since(begin)}, err
+	case o.Watch > 0 && h.assault != nil:
+		return h.assault.watch(ctx, o.Watch)
 	}
-	return processCPU(pid)
+	return a, errors.New("an order out of turn: devices connect first, and once")
 }
 
 // account fills in what the server spent and delivered while something was done.
@@ -130,30 +161,17 @@ func (d *devices) paced(ctx context.Context, o paceOrder) (a outcome, err error)
 	return a, err
 }
 
-// latencies holds times of up to a minute with three digits.
-func latencies() *hdrhistogram.Histogram { return hdrhistogram.New(1, time.Minute.Nanoseconds(), 3) }
-
-func percentiles(h *hdrhistogram.Histogram, deliveries uint64) ([]time.Duration, error) {
-	if uint64(h.TotalCount()) != deliveries {
-		return nil, fmt.Errorf("%d of %d latencies are beyond a minute", deliveries-uint64(h.TotalCount()), deliveries)
-	}
-	all := make([]time.Duration, len(latencyPercentiles))
-	for i, p := range latencyPercentiles {
-		all[i] = time.Duration(h.ValueAtQuantile(p))
-	}
-	return all, nil
-}
-
 func (d *devices) countSegments(ctx context.Context, window int) (a outcome, err error) {
 	before, err := d.segments()
 	if err != nil {
 		return a, err
 	}
+	records := d.records
 	if err := d.burst(ctx, window); err != nil {
 		return a, err
 	}
 	after, err := d.segments()
-	return outcome{Segments: after - before}, err
+	return outcome{Segments: after - before, Records: d.records - records}, err
 }
 
 // batch lets devices connect, subscribe and leave at once, and then gives the
@@ -176,26 +194,4 @@ func batch(ctx context.Context, o batchOrder) (a outcome, err error) {
 		return a, err
 	}
 	return a, untilIdle(ctx, o.PID, time.Second)
-}
-
-// untilIdle waits until a process has used next to no CPU for a moment.
-func untilIdle(ctx context.Context, pid int, atMost time.Duration) error {
-	const moment = 5 * time.Millisecond
-	for end := time.Now().Add(atMost); time.Now().Before(end); {
-		before, err := processCPU(pid)
-		if err != nil {
-			return err
-		}
-		if err := pause(ctx, moment); err != nil {
-			return err
-		}
-		after, err := processCPU(pid)
-		if err != nil {
-			return err
-		}
-		if after-before < moment/50 {
-			return nil
-		}
-	}
-	return nil
 }

@@ -52,6 +52,7 @@ type htmlPage struct {
 
 // htmlTarget is a target that a result answers.
 type htmlTarget struct {
+	Section                                        string // heading before it, of the first one of a section
 	What, Goal, Measured, Quartiles, Verdict, From string
 }
 
@@ -137,6 +138,15 @@ func distinction(r Result, all []Result) string {
 	return strings.Join(words, ", ")
 }
 
+// newSection is the heading before a target: that of its section if none of it
+// stands there yet.
+func (p *htmlPage) newSection(t target) string {
+	if slices.ContainsFunc(p.Targets, func(o htmlTarget) bool { return o.Section == t.section }) {
+		return ""
+	}
+	return t.section
+}
+
 func (p *htmlPage) answer(t target, f Figure, from string) {
 	verdict := t.verdict(f.Median)
 	switch verdict {
@@ -149,7 +159,7 @@ func (p *htmlPage) answer(t target, f Figure, from string) {
 	}
 	p.Targets = append(p.Targets, htmlTarget{
 		What: sentenceCase(t.what), Goal: t.Goal, Measured: quantityText(f.Median, f.Unit),
-		Quartiles: span(f.Q1, f.Q3, f.Unit), Verdict: verdict, From: from,
+		Quartiles: span(f.Q1, f.Q3, f.Unit), Verdict: verdict, From: from, Section: p.newSection(t),
 	})
 }
 
@@ -282,6 +292,14 @@ func scenarioWords(scenario string) (title, what string) {
 		return "Allocations", "Heap objects that the server allocates per delivery."
 	case "compare":
 		return "Comparison", "The same load, from the same generator in the same run, for each server."
+	case "tls-idle":
+		return "Idle devices with TLS", "Devices that are connected over TLS, subscribed and silent: what each costs in memory."
+	case "tls-fanout":
+		return "Fan-out under TLS", "One publisher, many subscribers over TLS: what each delivery costs the server in CPU time, against a raw write and one seal of its size."
+	case "attack":
+		return "Half-open connections", "Devices that exchange messages while very many connections stand half open and come again as soon as they are ended."
+	case "handshakes":
+		return "Handshakes at once", "Devices that all connect at once over TLS, with new sessions and with resumed ones."
 	case "million":
 		return "Very many devices", "Idle subscribed devices over many gateway processes, then one broadcast to all of them."
 	}

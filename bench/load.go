@@ -33,6 +33,9 @@ type load struct {
 	// that finds them asleep pays for waking them, and how often one does depends
 	// on how fast they parse the server's protocol, not on the server.
 	Spin bool
+	// TLS has the subscribers connect there, and not to Remote, which stays the
+	// publisher's.
+	TLS *secret
 }
 
 func (l *load) check() error {
@@ -43,6 +46,8 @@ func (l *load) check() error {
 		return fmt.Errorf("%d subscribers, %d of them to stop reading, for %d topics: take at least one for each", l.Devices, l.Stopped, len(l.Topics))
 	case l.Payload < sequenceLen:
 		return fmt.Errorf("a payload of %d bytes has no room for the message's number: take at least %d", l.Payload, sequenceLen)
+	case l.TLS != nil && (l.Protocol != "bellwire" || len(l.Topics) != 1 || l.Stopped > 0):
+		return errors.New("devices with TLS speak bellwire, subscribe to one topic and all read")
 	case !l.Remote.Addr().Is4():
 		return fmt.Errorf("%v is no IPv4 address and port", l.Remote)
 	}

@@ -38,9 +38,10 @@ type process struct {
 	cmd    *exec.Cmd // nil: it runs already and is not ours to end
 	other  int       // the process id if cmd is nil; 0: not known
 	device netip.AddrPort
-	admin  string        // base URL; empty: it has none
-	errors *tail         // the last that it wrote to stderr
-	ended  chan struct{} // closed when the process is gone
+	secure netip.AddrPort // where devices speak TLS; zero: nowhere
+	admin  string         // base URL; empty: it has none
+	errors *tail          // the last that it wrote to stderr
+	ended  chan struct{}  // closed when the process is gone
 }
 
 // pid is the process id, 0 if it is not known.
@@ -88,16 +89,25 @@ func commandLine(command []string) string {
 
 // freeAddresses are two that nobody listens on now.
 func freeAddresses() (a, b netip.AddrPort, err error) {
-	var free [2]netip.AddrPort
+	free, err := freePorts(2)
+	if err != nil {
+		return a, b, err
+	}
+	return free[0], free[1], nil
+}
+
+// freePorts are addresses of 127.0.0.1 that nobody listens on now.
+func freePorts(n int) ([]netip.AddrPort, error) {
+	free := make([]netip.AddrPort, n)
 	for i := range free {
 		l, err := net.Listen("tcp4", "127.0.0.1:0")
 		if err != nil {
-			return a, b, err
+			return nil, err
 		}
 		defer l.Close()
 		free[i] = l.Addr().(*net.TCPAddr).AddrPort()
 	}
-	return free[0], free[1], nil
+	return free, nil
 }
 
 func (p *process) start(cpu int) error {

@@ -20,11 +20,10 @@ const (
 
 func (bellwire) topic(name string) string { return name }
 
-// The name has 24 characters, as long as the names that fleets give.
 func (bellwire) greet(dst []byte, g greeting) []byte {
 	dst = wire.Hello{
 		MinVersion: wire.Version, MaxVersion: wire.Version, Recv: wire.MaxFrameLog, Names: 1, Keepalive: keepaliveAsk,
-		Incarnation: uint32(g.number + 1), Method: wire.AuthToken, Auth: fmt.Appendf(nil, "bench-device-%011d", g.number),
+		Incarnation: uint32(g.number + 1), Method: wire.AuthToken, Auth: []byte(deviceName(g.number)),
 	}.Append(dst)
 	return wire.Subscribe{Sub: 1, Filter: []byte(g.topic), PublishOnly: g.publisher}.Append(dst)
 }

@@ -32,6 +32,7 @@ type tally struct {
 	payload   []byte   // of every message, but for its number
 	ready     int      // devices that are up
 	delivered uint64   // messages that arrived, all devices together
+	records   uint64   // TLS records that arrived, of devices that have TLS
 	welcome   wire.Welcome
 	credit    uint64 // bytes of publications that may be sent
 	answers   []byte // what the device whose bytes were fed must send

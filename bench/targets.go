@@ -25,7 +25,12 @@ type target struct {
 	least bool
 	// by is the command that measures it.
 	by string
+	// section is the heading under which it stands; empty: the first one.
+	section string
 }
+
+// secureSection is the heading of the targets of servers with TLS.
+const secureSection = "Secure sessions"
 
 func (t target) verdict(v float64) string {
 	if t.stated {
@@ -62,6 +67,10 @@ const (
 	byLatency   = "bellwire bench latency --pin"
 	bySlow      = "bellwire bench slow"
 	bySoak      = "bellwire bench soak"
+	byTLSIdle   = "bellwire bench tls-idle"
+	byTLSFanout = "bellwire bench tls-fanout --pin"
+	byAttack    = "bellwire bench attack --pin"
+	byRush      = "bellwire bench handshakes --pin"
 )
 
 // TargetCommands are the commands that measure the targets, each once.
@@ -76,7 +85,9 @@ func TargetCommands() []string {
 }
 
 // targets are all targets, in the order of the report.
-func targets() []target {
+func targets() []target { return append(plainTargets(), secureTargets()...) }
+
+func plainTargets() []target {
 	return []target{
 		{
 			id: "fanout-1", what: "server CPU per delivery, 1,000 subscribers, 64 B, one message in flight, against a C loop of single sends",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -37,3 +38,13 @@ func processDescriptors(int) (int, error)   { return 0, errUnsupported }
 func descriptorLimit() uint64               { return 0 }
 func startOn(int, *exec.Cmd) error          { return errUnsupported }
 func pinSelf(int) (func(), error)           { return nil, errUnsupported }
+
+func bindLate(string, string, syscall.RawConn) error { return nil }
+
+func (*good) exchange(context.Context, exchangeOrder) (outcome, error) {
+	return outcome{}, errUnsupported
+}
+
+func (*sealer) measure(cpu, size int, atLeast time.Duration, same bool) (time.Duration, error) {
+	return 0, errUnsupported
+}
