@@ -36,6 +36,7 @@ MOCHI := bench/peers/testdata/mochi
 DIST_TARGETS := amd64 arm64 armv7
 UNIT := cmd/bellwire/dist/bellwire.service
 SAMPLE := cmd/bellwire/dist/bellwire.yaml
+POLICY := cmd/bellwire/dist/policy.yaml
 
 .PHONY: help
 help: ## Print this list
@@ -98,10 +99,20 @@ bench: ## Benchmarks, with allocations (BENCH=regexp PKG=./... COUNT=1)
 bench-smoke: cc build ## Run every benchmark and every scenario once, tiny, to know that they still work
 	$(GO) test -run='^$$' -bench=. -benchtime=1x $(TESTFLAGS) ./...
 	bin/bellwire bench compare --quick --scenarios fanout,topics,growth,latency,connect,storm,slow,idle,soak
+	for scenario in tls-idle tls-fanout attack handshakes; do bin/bellwire bench $$scenario --quick; done
 
 .PHONY: compare
 compare: cc build peers ## Measure the gateway, other servers and two C loops, all in one run, about half an hour (COMPAREFLAGS=…)
 	bin/bellwire bench compare --pin --peers nats,mosquitto,redis,mochi $(COMPAREFLAGS)
+
+SECUREFLAGS ?=
+
+.PHONY: secure
+secure: cc build ## Measure what TLS costs, handshakes and an attack, about half an hour (SECUREFLAGS=…)
+	for scenario in tls-idle tls-fanout handshakes attack; do
+	  pin=--pin; [ $$scenario != tls-idle ] || pin=
+	  bin/bellwire bench $$scenario $$pin --output bench/results/$$scenario.json $(SECUREFLAGS)
+	done
 
 # A server of the PATH is used as it is. What cannot be installed is left out of the table, which says so.
 .PHONY: peers
@@ -150,7 +161,7 @@ dist: ## Release tarballs for Linux (amd64, arm64, armv7) with SHA256SUMS, in di
 	  case $$target in armv7) arch=arm ;; *) arch=$$target ;; esac
 	  mkdir "dist/$$name"
 	  GOOS=linux GOARCH=$$arch GOARM=7 $(BUILD) -o "dist/$$name/bellwire" ./cmd/bellwire
-	  cp README.md LICENSE CHANGELOG.md $(UNIT) $(SAMPLE) "dist/$$name/"
+	  cp README.md LICENSE CHANGELOG.md $(UNIT) $(SAMPLE) $(POLICY) "dist/$$name/"
 	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$$(git log -1 --format=%ct)" -C dist -c "$$name" | gzip -9n > "dist/$$name.tar.gz"
 	  rm -r "dist/$$name"
 	done

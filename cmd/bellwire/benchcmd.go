@@ -30,6 +30,7 @@ type benchCmd struct {
 	Generate benchGenerateCmd `cmd:"" hidden:"" help:"Be the devices of a measurement, as another process orders."`
 
 	benchMillionCmds `embed:""`
+	benchSecureCmds  `embed:""`
 }
 
 // benchOutput says where results go.

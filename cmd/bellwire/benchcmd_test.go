@@ -117,3 +117,19 @@ func TestBenchReport(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(committed), string(written))
 }
+
+func TestBenchSecureServers(t *testing.T) {
+	e := &env{program: "bin/bellwire"}
+	flags := []string{
+		"--listen", "{listen}", "--admin", "{admin}", "--listen-tls", "{tls}", "--tls-certificate", "{certificate}", "--tls-key", "{key}",
+	}
+	c := (&benchSecure{DeviceCA: "--tls-device-ca {ca}", ServeFlags: "--loops 1", Pin: true}).config(e)
+	require.Equal(t, append(append([]string{"bin/bellwire", "serve"}, flags...), "--loops", "1"), c.Server)
+	require.Equal(t, append([]string{"bin/bellwire", "bench", "usual-server"}, flags...), c.Usual)
+	require.Equal(t, []string{"--tls-device-ca", "{ca}"}, c.DeviceCA)
+	require.Equal(t, []string{"bin/bellwire", "bench", "generate"}, c.Generator)
+	require.Equal(t, []string{"gw", "{tls}"}, (&benchSecure{Gateway: "gw {tls}"}).config(e).Server)
+	// Whatever the harness passes to the server beside the gateway is understood by it.
+	_, err := parse(append(append([]string{"bench"}, c.Usual[2:]...), c.DeviceCA...), func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
+	require.NoError(t, err)
+}

@@ -12,14 +12,40 @@ import (
 type Settings struct {
 	Name      string
 	Listen    string
+	ListenTLS string
 	Admin     string
+	AdminAuth string
 	Pprof     bool
 	Loops     int
 	Insecure  bool
 	Broadcast []string
+	TLS       TLSSettings   `embed:"" prefix:"tls-"`
+	Tokens    TokenSettings `embed:"" prefix:"tokens-"`
+	Revoked   string
+	Policy    string
+	ProxyFrom []string
+	Audit     string
 	Log       LogSettings   `embed:"" prefix:"log-"`
 	Limits    LimitSettings `embed:"" prefix:"limits-"`
 	Drain     DrainSettings `embed:"" prefix:"drain-"`
+}
+
+// TLSSettings say how the gateway proves itself, and which device certificates it believes. All are files but Mapping
+// and Curves.
+type TLSSettings struct {
+	Certificate string
+	Key         string
+	DeviceCA    []string
+	CRL         []string
+	Mapping     string
+	Curves      string
+	Tickets     string
+}
+
+// TokenSettings say which tokens the gateway believes.
+type TokenSettings struct {
+	Keys   []string
+	Static string
 }
 
 // LogSettings say what is logged and how.
@@ -30,28 +56,32 @@ type LogSettings struct {
 
 // LimitSettings bound what devices may use.
 type LimitSettings struct {
-	Connections        int
-	Frame              Size
-	Subscriptions      int
-	Topics             int
-	TopicsPerTenant    int
-	TopicRate          int
-	Links              int
-	PendingBytes       Size
-	PendingMessages    int
-	PendingAge         time.Duration
-	StuckAfter         time.Duration
-	SendBuffer         Size
-	UserTimeout        time.Duration
-	PublishCredit      Size
-	PublishPool        Size
-	AuthenticateWithin time.Duration
-	Authenticating     int
-	ConnectRate        Rate
-	PublishRate        Rate
-	Replays            int
-	Keepalive          KeepaliveSettings `embed:"" prefix:"keepalive-"`
-	Replay             ReplaySettings    `embed:"" prefix:"replay-"`
+	Connections           int
+	Frame                 Size
+	Subscriptions         int
+	Topics                int
+	TopicsPerTenant       int
+	TopicRate             int
+	Links                 int
+	PendingBytes          Size
+	PendingMessages       int
+	PendingAge            time.Duration
+	StuckAfter            time.Duration
+	SendBuffer            Size
+	UserTimeout           time.Duration
+	PublishCredit         Size
+	PublishPool           Size
+	AuthenticateWithin    time.Duration
+	Authenticating        int
+	Handshakes            int
+	ConnectRate           Rate
+	UnprovenPerNetwork    Rate
+	ConnectRatePerNetwork Rate
+	PublishRate           Rate
+	Replays               int
+	Memory                Memory
+	Keepalive             KeepaliveSettings `embed:"" prefix:"keepalive-"`
+	Replay                ReplaySettings    `embed:"" prefix:"replay-"`
 }
 
 // KeepaliveSettings bound the interval of a device's PING.

@@ -13,44 +13,80 @@ import (
 
 // layers are three values for each setting, good together and different from the default.
 var layers = map[string]struct{ file, environment, flag string }{
-	"name":                       {"in-file", "in-environment", "in-flag"},
-	"listen":                     {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
-	"admin":                      {"127.0.0.1:4", "127.0.0.1:5", "off"},
-	"pprof":                      {"true", "false", "true"},
-	"loops":                      {"1", "2", "3"},
-	"insecure":                   {"true", "false", "true"},
-	"broadcast":                  {"file/#", "environment/#,second/#", "flag/#"},
-	"log.level":                  {"debug", "warn", "error"},
-	"log.format":                 {"text", "json", "text"},
-	"limits.connections":         {"1", "2", "3"},
-	"limits.frame":               {"1KiB", "2KiB", "4KiB"},
-	"limits.subscriptions":       {"1", "2", "3"},
-	"limits.topics":              {"200000", "300000", "400000"},
-	"limits.topics_per_tenant":   {"1", "2", "3"},
-	"limits.topic_rate":          {"1", "2", "3"},
-	"limits.links":               {"4", "5", "6"},
-	"limits.stuck_after":         {"1s", "2s", "3s"},
-	"limits.send_buffer":         {"4KiB", "5KiB", "6KiB"},
-	"limits.user_timeout":        {"1s", "2s", "3s"},
-	"limits.pending_bytes":       {"65KiB", "66KiB", "67KiB"},
-	"limits.pending_messages":    {"1", "2", "3"},
-	"limits.pending_age":         {"1s", "2s", "3s"},
-	"limits.publish_credit":      {"129KiB", "130KiB", "131KiB"},
-	"limits.publish_pool":        {"1MiB", "2MiB", "3MiB"},
-	"limits.authenticate_within": {"1s", "2s", "3s"},
-	"limits.authenticating":      {"1", "2", "3"},
-	"limits.connect_rate":        {"1/s", "off", "3/s"},
-	"limits.publish_rate":        {"1/s", "off", "3/s"},
-	"limits.replays":             {"1", "2", "3"},
-	"limits.keepalive.min":       {"31s", "32s", "33s"},
-	"limits.keepalive.default":   {"11m", "12m", "13m"},
-	"limits.keepalive.max":       {"2h", "3h", "4h"},
-	"limits.replay.messages":     {"1", "2", "3"},
-	"limits.replay.bytes":        {"1KiB", "2KiB", "3KiB"},
-	"limits.replay.age":          {"1m", "3m", "4m"},
-	"limits.replay.total":        {"1MiB", "2MiB", "3MiB"},
-	"drain.spread":               {"1s", "2s", "3s"},
-	"drain.within":               {"1s", "2s", "3s"},
+	"name":                            {"in-file", "in-environment", "in-flag"},
+	"listen":                          {"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"},
+	"admin":                           {"127.0.0.1:4", "127.0.0.1:5", "off"},
+	"pprof":                           {"true", "false", "true"},
+	"loops":                           {"1", "2", "3"},
+	"insecure":                        {"true", "false", "true"},
+	"broadcast":                       {"file/#", "environment/#,second/#", "flag/#"},
+	"audit":                           {"off", "in-environment.log", "in-flag.log"},
+	"admin_auth":                      {"off", "token", "off"},
+	"listen_tls":                      {"127.0.0.1:6", "127.0.0.1:7", "127.0.0.1:8"},
+	"tls.certificate":                 {"a.pem", "b.pem", "c.pem"},
+	"tls.key":                         {"a-key.pem", "b-key.pem", "c-key.pem"},
+	"tls.device_ca":                   {"ca.pem", "acme=ca.pem,other.pem", "third.pem"},
+	"tls.crl":                         {"a.crl", "b.crl", "c.crl"},
+	"tls.mapping":                     {"uri:a://{tenant}/{device}", "uri:b://{tenant}/{device}", "uri:c://{tenant}/{device}"},
+	"tls.curves":                      {"x25519", "auto", "x25519"},
+	"tls.tickets":                     {"a.tickets", "b.tickets", "c.tickets"},
+	"tokens.keys":                     {"a.pub", "acme=b.pub,c.pub", "d.pub"},
+	"tokens.static":                   {"a.keys", "b.keys", "c.keys"},
+	"revoked":                         {"a.txt", "b.txt", "c.txt"},
+	"policy":                          {"a.yaml", "b.yaml", "c.yaml"},
+	"proxy_from":                      {"10.0.0.0/8", "10.1.0.0/16,fd00::/8", "10.2.0.0/16"},
+	"limits.handshakes":               {"1", "2", "3"},
+	"limits.unproven_per_network":     {"1/s", "off", "3/s"},
+	"limits.connect_rate_per_network": {"1/s", "off", "3/s"},
+	"log.level":                       {"debug", "warn", "error"},
+	"log.format":                      {"text", "json", "text"},
+	"limits.connections":              {"1", "2", "3"},
+	"limits.frame":                    {"1KiB", "2KiB", "4KiB"},
+	"limits.subscriptions":            {"1", "2", "3"},
+	"limits.topics":                   {"200000", "300000", "400000"},
+	"limits.topics_per_tenant":        {"1", "2", "3"},
+	"limits.topic_rate":               {"1", "2", "3"},
+	"limits.links":                    {"4", "5", "6"},
+	"limits.stuck_after":              {"1s", "2s", "3s"},
+	"limits.send_buffer":              {"4KiB", "5KiB", "6KiB"},
+	"limits.user_timeout":             {"1s", "2s", "3s"},
+	"limits.pending_bytes":            {"65KiB", "66KiB", "67KiB"},
+	"limits.pending_messages":         {"1", "2", "3"},
+	"limits.pending_age":              {"1s", "2s", "3s"},
+	"limits.publish_credit":           {"129KiB", "130KiB", "131KiB"},
+	"limits.publish_pool":             {"1MiB", "2MiB", "3MiB"},
+	"limits.authenticate_within":      {"1s", "2s", "3s"},
+	"limits.authenticating":           {"1", "2", "3"},
+	"limits.connect_rate":             {"1/s", "off", "3/s"},
+	"limits.publish_rate":             {"1/s", "off", "3/s"},
+	"limits.replays":                  {"1", "2", "3"},
+	"limits.memory":                   {"128MiB", "off", "1GiB"},
+	"limits.keepalive.min":            {"31s", "32s", "33s"},
+	"limits.keepalive.default":        {"11m", "12m", "13m"},
+	"limits.keepalive.max":            {"2h", "3h", "4h"},
+	"limits.replay.messages":          {"1", "2", "3"},
+	"limits.replay.bytes":             {"1KiB", "2KiB", "3KiB"},
+	"limits.replay.age":               {"1m", "3m", "4m"},
+	"limits.replay.total":             {"1MiB", "2MiB", "3MiB"},
+	"drain.spread":                    {"1s", "2s", "3s"},
+	"drain.within":                    {"1s", "2s", "3s"},
+}
+
+// partners are what a setting cannot do without.
+var partners = map[string]map[string]string{
+	"listen_tls":      {"tls.certificate": "gateway.pem", "tls.key": "gateway-key.pem"},
+	"tls.certificate": {"tls.key": "gateway-key.pem"},
+	"tls.key":         {"tls.certificate": "gateway.pem"},
+	"admin_auth":      {"tokens.keys": "token.pub.pem"},
+}
+
+// withPartners are the variables that set what goes with a setting.
+func withPartners(key string) map[string]string {
+	variables := map[string]string{}
+	for partner, value := range partners[key] {
+		variables[envName(setting{key: partner}.flag())] = value
+	}
+	return variables
 }
 
 // yamlOf is a file with one setting.
@@ -97,6 +133,9 @@ func TestEachSourceWinsOverTheOnesBelowIt(t *testing.T) {
 		for subset := range 8 {
 			var args []string
 			variables := map[string]string{}
+			if subset != 0 {
+				variables = withPartners(row.key)
+			}
 			want, from := row.value, fromDefault
 			if subset&1 != 0 {
 				args = append(args, "--config", writeFile(t, yamlOf(row, values.file)))
@@ -115,7 +154,7 @@ func TestEachSourceWinsOverTheOnesBelowIt(t *testing.T) {
 			require.Equal(t, want, valueText(row.target(&got.Settings)), "%s %v %v", row.key, args, variables)
 			require.Equal(t, from, got.origin(row.key).kind, "%s %v %v", row.key, args, variables)
 			for _, other := range settingTable {
-				if other.key != row.key {
+				if _, partner := partners[row.key][other.key]; other.key != row.key && !partner {
 					require.Equal(t, origin{kind: fromDefault}, got.origin(other.key), "%s, setting %s", other.key, row.key)
 				}
 			}
@@ -155,14 +194,16 @@ func TestDefaultsAreTheContract(t *testing.T) {
 	s, err := defaultSettings()
 	require.NoError(t, err)
 	require.Equal(t, Settings{
-		Listen: "127.0.0.1:7311", Admin: "127.0.0.1:7312", Broadcast: []string{"broadcast/#"},
+		Listen: "127.0.0.1:7311", Admin: "127.0.0.1:7312", Broadcast: []string{"broadcast/#"}, Audit: "log", AdminAuth: "off",
+		TLS: TLSSettings{Mapping: "uri:bellwire://{tenant}/{device}", Curves: "auto"},
 		Log: LogSettings{Format: logAuto},
 		Limits: LimitSettings{
 			Frame: 64 << 10, Subscriptions: 64, Topics: 1_000_000, TopicsPerTenant: 100_000, TopicRate: 10_000, Links: 2_000_000,
 			PendingBytes: 256 << 10, PendingMessages: 2048, PendingAge: 10 * time.Second,
 			StuckAfter: 5 * time.Second, SendBuffer: 64 << 10, UserTimeout: 30 * time.Second,
 			PublishCredit: 128 << 10, PublishPool: 32 << 20,
-			AuthenticateWithin: 5 * time.Second, Authenticating: 4096, Replays: 64, ConnectRate: RateAuto, PublishRate: RateAuto,
+			AuthenticateWithin: 5 * time.Second, Authenticating: 4096, Replays: 64, ConnectRate: RateAuto, PublishRate: RateAuto, Memory: MemoryAuto,
+			Handshakes: 4096, UnprovenPerNetwork: RateAuto, ConnectRatePerNetwork: RateAuto,
 			Keepalive: KeepaliveSettings{Min: 30 * time.Second, Default: 10 * time.Minute, Max: time.Hour},
 			Replay:    ReplaySettings{Messages: 256, Bytes: 256 << 10, Age: 2 * time.Minute, Total: 64 << 20},
 		},
@@ -215,6 +256,8 @@ func TestSettingsAreHeldAgainstEachOther(t *testing.T) {
 		{"--limits-pending-bytes=63KiB", "limits.pending_bytes", "at least limits.frame, 64KiB"},
 		{"--limits-pending-messages=0", "limits.pending_messages", "out of range"},
 		{"--limits-authenticating=0", "limits.authenticating", "out of range"},
+		{"--limits-memory=63MiB", "limits.memory", "at least 64MiB"},
+		{"--audit=", "audit", "log, off, or a file"},
 		{"--limits-replays=0", "limits.replays", "out of range"},
 		{"--limits-pending-age=0", "limits.pending_age", "too short"},
 		{"--limits-stuck-after=999ms", "limits.stuck_after", "too short"},

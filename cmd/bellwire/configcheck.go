@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -31,6 +32,9 @@ func (s *Settings) problems() []problem {
 		}
 	}
 	s.addressProblems(wrong)
+	if s.Audit == "" {
+		wrong("audit", "names nothing: write log, off, or a file such as /var/log/bellwire/audit.log")
+	}
 	between("loops", s.Loops, 0, 64)
 	if len(s.Broadcast) == 0 {
 		wrong("broadcast", "is empty, so nothing could be broadcast: name a filter such as broadcast/#")
@@ -40,6 +44,7 @@ func (s *Settings) problems() []problem {
 			wrong("broadcast", "%v", err)
 		}
 	}
+	s.secureProblems(wrong, clash)
 	s.Limits.problems(wrong, clash, between)
 	s.Drain.problems(wrong)
 	return found
@@ -56,6 +61,7 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), clash func(
 	between("limits.topic_rate", l.TopicRate, 1, many)
 	between("limits.links", l.Links, 1, 1<<24)
 	between("limits.pending_messages", l.PendingMessages, 1, many/4)
+	between("limits.handshakes", l.Handshakes, 1, many)
 	between("limits.authenticating", l.Authenticating, 1, many)
 	between("limits.replays", l.Replays, 1, many)
 	between("limits.replay.messages", l.Replay.Messages, 1, many)
@@ -73,6 +79,9 @@ func (l *LimitSettings) problems(wrong func(string, string, ...any), clash func(
 	}
 	if l.Replay.Total < l.Replay.Bytes {
 		clash("limits.replay.total", "limits.replay.bytes", "%s is less than one stream may keep: write at least limits.replay.bytes, %s", l.Replay.Total, l.Replay.Bytes)
+	}
+	if l.Memory > 0 && l.Memory < 64<<20 {
+		wrong("limits.memory", "%s is less than a gateway takes that has something to do: write at least 64MiB, or off", l.Memory)
 	}
 	if l.PublishPool < 64<<10 {
 		wrong("limits.publish_pool", "%s is too little: write at least 64KiB", l.PublishPool)
@@ -135,7 +144,39 @@ func atLeast(wrong func(string, string, ...any), key string, value, low time.Dur
 	}
 }
 
-// addressProblems: both ports speak without encryption, so both stay on loopback unless insecure says otherwise.
+// secureProblems holds what belongs together for TLS. Whether the files are good is seen when they are read.
+func (s *Settings) secureProblems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
+	if (s.TLS.Certificate == "") != (s.TLS.Key == "") {
+		clash("tls.certificate", "tls.key", "a certificate and its key go together: set tls.certificate and tls.key")
+	}
+	if s.TLS.Curves != "auto" && s.TLS.Curves != "x25519" {
+		wrong("tls.curves", "%q is not known: write auto or x25519", s.TLS.Curves)
+	}
+	for _, network := range s.ProxyFrom {
+		if _, err := netip.ParsePrefix(network); err != nil {
+			wrong("proxy_from", "%q is not a network: write one such as 10.0.0.0/8", network)
+		}
+	}
+	if s.ListenTLS == "" {
+		if s.Listen == gateway.ListenOff {
+			clash("listen", "listen_tls", "is off, and there is no listen_tls: devices need an address")
+		}
+		return
+	}
+	loopback, err := addressIsLoopback(s.ListenTLS)
+	switch {
+	case err != nil:
+		wrong("listen_tls", "%q is not host:port (%v): write one such as 127.0.0.1:7315", s.ListenTLS, err)
+	case s.TLS.Certificate == "":
+		clash("listen_tls", "tls.certificate", "needs a certificate to show devices: set tls.certificate and tls.key (bellwire cert issue --gateway makes them)")
+	case !loopback && !s.Insecure && len(s.TLS.DeviceCA) == 0 && len(s.Tokens.Keys) == 0 && s.Tokens.Static == "":
+		wrong("listen_tls", "%s is not loopback, and anyone could connect: say how devices prove who they are (tls.device_ca, tokens.keys or tokens.static), "+
+			"or set insecure to true if that is meant", s.ListenTLS)
+	}
+}
+
+// addressProblems: plain device ports stay on loopback unless insecure says otherwise, and so does an admin port without
+// tokens and TLS.
 func (s *Settings) addressProblems(wrong func(string, string, ...any)) {
 	check := func(key, address, example string) {
 		loopback, err := addressIsLoopback(address)
@@ -144,12 +185,33 @@ func (s *Settings) addressProblems(wrong func(string, string, ...any)) {
 			wrong(key, "%q is not host:port (%v): write one such as %s", address, err, example)
 		case !loopback && !s.Insecure:
 			wrong(key, "%s is not loopback, and plain TCP can be read and forged on the way: "+
-				"listen on %s, or set insecure to true if that is meant", address, example)
+				"use listen_tls there and listen on %s, or set insecure to true if that is meant", address, example)
 		}
 	}
-	check("listen", s.Listen, "127.0.0.1:7311")
-	if s.Admin != "off" {
-		check("admin", s.Admin, "127.0.0.1:7312")
+	if s.Listen != gateway.ListenOff {
+		check("listen", s.Listen, "127.0.0.1:7311")
+	}
+	switch tokens := s.AdminAuth == adminAuthToken; {
+	case s.Admin == adminOff:
+	case tokens && s.TLS.Certificate != "":
+		if _, err := addressIsLoopback(s.Admin); err != nil {
+			wrong("admin", "%q is not host:port (%v): write one such as 127.0.0.1:7312", s.Admin, err)
+		}
+	default:
+		loopback, err := addressIsLoopback(s.Admin)
+		switch {
+		case err != nil:
+			wrong("admin", "%q is not host:port (%v): write one such as 127.0.0.1:7312", s.Admin, err)
+		case !loopback && !s.Insecure:
+			wrong("admin", "%s is not loopback, and anyone could ask there: set admin_auth to token, with tokens.keys, tls.certificate and tls.key, "+
+				"or take 127.0.0.1:7312; insecure allows it all the same", s.Admin)
+		}
+	}
+	if s.AdminAuth != adminAuthOff && s.AdminAuth != adminAuthToken {
+		wrong("admin_auth", "%q is not known: write off or token", s.AdminAuth)
+	}
+	if s.AdminAuth == adminAuthToken && len(s.Tokens.Keys) == 0 {
+		wrong("admin_auth", "there is no key that tokens are believed by: set tokens.keys (bellwire token key makes one)")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"regexp"
 	"strings"
 	"text/tabwriter"
@@ -13,7 +14,7 @@ import (
 // configCmd is `bellwire config`.
 type configCmd struct {
 	Init  configInitCmd  `cmd:"" help:"Print a settings file with every setting, its default and the reason for it."`
-	Check configCheckCmd `cmd:"" help:"Check a settings file; each error names file, line, key and the way out."`
+	Check configCheckCmd `cmd:"" help:"Check a settings file, and the files that it names; each error names file, line, key and the way out."`
 	Show  configShowCmd  `cmd:"" help:"Print the settings that serve would run with, and where each came from."`
 }
 
@@ -29,7 +30,8 @@ type configCheckCmd struct {
 	File string `arg:"" help:"The settings file."`
 }
 
-// Run is silent about values that come from elsewhere: it judges the file as it is, over the defaults.
+// Run is silent about values that come from elsewhere: it judges the file as it is, over the defaults. It reads what the
+// settings name, because a gateway that finds a certificate missing does not start.
 func (c *configCheckCmd) Run(e *env) error {
 	settings, err := defaultSettings()
 	if err != nil {
@@ -40,6 +42,9 @@ func (c *configCheckCmd) Run(e *env) error {
 		return err
 	}
 	if err := (&effective{Settings: settings, origins: origins}).check(); err != nil {
+		return err
+	}
+	if _, err := fullConfig(settings, slog.New(slog.DiscardHandler), nil); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s: good, %d of %d settings\n", c.File, len(origins), len(settingTable))
@@ -100,8 +105,10 @@ func showJSON(w io.Writer, s *effective) error {
 const sampleHead = `# Settings of a Bellwire gateway: every one, with its default and the reason for it.
 # A flag wins over the environment, the environment over this file, this file over the defaults: limits.frame is the flag
 # --limits-frame and the variable BELLWIRE_LIMITS_FRAME. Durations are 500ms, 30s, 10m, 1h; sizes are bytes or 64KiB,
-# 32MiB. SIGHUP makes a running gateway read the file again; it takes over log.level and the limits, but for those that
-# say that they change at a restart. All other settings change at a restart.
+# 32MiB. Files are looked for from the directory that the gateway is started in, so write whole paths in a service.
+# SIGHUP makes a running gateway read this file again, and the files that tls, tokens, revoked and policy name, changed or
+# not. It takes over these, log.level and the limits, but for those that say that they change at a restart, and opens the
+# audit file anew. All other settings change at a restart.
 `
 
 // sampleConfig is what `config init` prints: settingTable as YAML.
@@ -144,6 +151,9 @@ var plainYAML = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./:-]*$`)
 func yamlValue(row setting, scratch *Settings) string {
 	switch row.target(scratch).(type) {
 	case *[]string:
+		if row.value == "" {
+			return "[]"
+		}
 		entries := strings.Split(row.value, string(listSeparator))
 		for i, entry := range entries {
 			entries[i] = fmt.Sprintf("%q", entry)

@@ -159,10 +159,10 @@ func (r *configReader) leaf(row setting, node ast.Node) {
 func (r *configReader) list(row setting, target *[]string, node ast.Node) {
 	sequence, ok := node.(*ast.SequenceNode)
 	if !ok {
-		r.wrong(node.GetToken(), row.key, "is %s, not a list: write [%q]", kindOf(node), row.value)
+		r.wrong(node.GetToken(), row.key, "is %s, not a list: write %s", kindOf(node), listExample(row))
 		return
 	}
-	entries := make([]string, 0, len(sequence.Values))
+	var entries []string // nil where there are none, as without the file
 	for _, value := range sequence.Values {
 		text, ok := value.(*ast.StringNode)
 		if !ok {
@@ -172,6 +172,14 @@ func (r *configReader) list(row setting, target *[]string, node ast.Node) {
 		entries = append(entries, text.Value)
 	}
 	*target = entries
+}
+
+// listExample is a list as one would write it.
+func listExample(row setting) string {
+	if row.value == "" {
+		return "it in brackets"
+	}
+	return fmt.Sprintf("[%q]", row.value)
 }
 
 // scalar is the text of a node if its kind fits the setting: booleans and numbers are not taken for text, nor text for

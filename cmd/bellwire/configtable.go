@@ -29,12 +29,17 @@ func (s setting) live() bool {
 	if slices.Contains(fixedLimits, s.key) || strings.HasPrefix(s.key, "limits.replay.") {
 		return false
 	}
-	return s.key == "log.level" || strings.HasPrefix(s.key, "limits.")
+	for _, section := range []string{"limits.", "tls.", "tokens."} {
+		if strings.HasPrefix(s.key, section) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"log.level", "revoked", "policy"}, s.key)
 }
 
 // fixedLimits are what a gateway sizes its memory by when it starts; the replay rings are as well.
 var fixedLimits = []string{
-	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.links", "limits.publish_pool", "limits.send_buffer",
+	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.links", "limits.publish_pool", "limits.send_buffer", "limits.memory",
 }
 
 // settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
@@ -50,9 +55,19 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Listen },
 	},
 	{
+		"listen_tls", "", "address for devices that speak TLS 1.3, host:port, 7315 by custom; empty: none; then listen may be off",
+		"TLS needs a certificate, which nobody can make for you: see bellwire cert",
+		func(s *Settings) any { return &s.ListenTLS },
+	},
+	{
 		"admin", "127.0.0.1:7312", "address for health, metrics and the admin view, host:port, or off",
-		"it asks for no password, so it answers this machine only",
+		"without tokens it asks for no password, so it answers this machine only",
 		func(s *Settings) any { return &s.Admin },
+	},
+	{
+		"admin_auth", "off", "what the admin address asks for: off, or token, which bellwire token issue --admin makes; then it speaks TLS as well if tls.certificate is set",
+		"on loopback whoever can connect has a login of this machine; anywhere else tokens and TLS have to be",
+		func(s *Settings) any { return &s.AdminAuth },
 	},
 	{
 		"pprof", "false", "serve Go profiles on the admin address",
@@ -73,6 +88,72 @@ var settingTable = []setting{
 		"broadcast", "broadcast/#", "filters of the topics that are broadcast, the same on every gateway of a fleet",
 		"one visible prefix makes it plain which topics reach everyone",
 		func(s *Settings) any { return &s.Broadcast },
+	},
+
+	{
+		"tls.certificate", "", "the gateway's certificate, with its chain, a PEM file",
+		"it names what devices connect to, which only you know: bellwire cert issue --gateway makes one",
+		func(s *Settings) any { return &s.TLS.Certificate },
+	},
+	{
+		"tls.key", "", "private key of the certificate, a PEM file that only its owner can read",
+		"whoever has it can be this gateway, so a file that others can read is refused",
+		func(s *Settings) any { return &s.TLS.Key },
+	},
+	{
+		"tls.device_ca", "", "who may issue device certificates: PEM files; TENANT=FILE binds one to a tenant; empty: nobody",
+		"a certificate is a name only where its issuer is believed",
+		func(s *Settings) any { return &s.TLS.DeviceCA },
+	},
+	{
+		"tls.crl", "", "certificates that are revoked: lists of the issuers, PEM or DER files",
+		"most small fleets revoke by name, in the file that revoked names",
+		func(s *Settings) any { return &s.TLS.CRL },
+	},
+	{
+		"tls.mapping", "uri:bellwire://{tenant}/{device}", "how a certificate names a device: uri:, dns: or cn: and a pattern",
+		"a URI among its names is made for this, and cannot be taken for a host",
+		func(s *Settings) any { return &s.TLS.Mapping },
+	},
+	{
+		"tls.curves", "auto", "key exchange: auto, or x25519 for devices to which 2 KiB more in a handshake matter",
+		"auto is also safe against who records today and decrypts in twenty years",
+		func(s *Settings) any { return &s.TLS.Curves },
+	},
+	{
+		"tls.tickets", "", "secrets that session tickets are made with, a file that the fleet shares; empty: of this process alone",
+		"with one file devices resume at any gateway; without, at the one that they know",
+		func(s *Settings) any { return &s.TLS.Tickets },
+	},
+	{
+		"tokens.keys", "", "whose tokens are believed: Ed25519 public keys, PEM files; TENANT=FILE binds one to a tenant; empty: nobody's",
+		"who signs tokens decides who devices are, and that is for you to say: bellwire token key makes a pair",
+		func(s *Settings) any { return &s.Tokens.Keys },
+	},
+	{
+		"tokens.static", "", "keys of single devices, a file of hashes; empty: none",
+		"for a dozen devices this is all that is needed: bellwire token issue --static",
+		func(s *Settings) any { return &s.Tokens.Static },
+	},
+	{
+		"revoked", "", "devices, tokens and certificates that are not believed any more, a file of lines such as device acme/kitchen, token ID or certificate SERIAL; empty: none",
+		"one line and a reload take a device off within a second",
+		func(s *Settings) any { return &s.Revoked },
+	},
+	{
+		"policy", "", "who may publish and subscribe what, and how much a tenant may use, a YAML file; empty: everyone everything",
+		"once there is a policy, what it does not allow is denied",
+		func(s *Settings) any { return &s.Policy },
+	},
+	{
+		"proxy_from", "", "networks of proxies that begin each connection with a PROXY protocol v2 header, as 10.0.0.0/8; empty: none",
+		"whoever may send the header may say that it is anyone",
+		func(s *Settings) any { return &s.ProxyFrom },
+	},
+	{
+		"audit", "log", "where refusals are written, to devices and admins: log, off, or a file, which gets a JSON object a line and is opened anew on SIGHUP",
+		"who is kept out, and why, is what one asks first after an incident; each kind has a rate, so the log does not grow with an attack",
+		func(s *Settings) any { return &s.Audit },
 	},
 
 	{
@@ -172,6 +253,21 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Limits.Authenticating },
 	},
 	{
+		"limits.handshakes", "4096", "TLS handshakes under way at the same time; when there are more, the oldest goes",
+		"each takes a goroutine and up to 32 KiB, and one that hangs is an old one",
+		func(s *Settings) any { return &s.Limits.Handshakes },
+	},
+	{
+		"limits.unproven_per_network", "auto", "connections of one IPv4 address, or IPv6 /64, that have not proven who they are; off, or auto: 256 except on loopback",
+		"proven devices do not count, so a fleet behind one address is not hurt",
+		func(s *Settings) any { return &s.Limits.UnprovenPerNetwork },
+	},
+	{
+		"limits.connect_rate_per_network", "auto", "new connections per second of one IPv4 address, or IPv6 /64; off, or auto: 100/s except on loopback",
+		"one network cannot take all of limits.connect_rate",
+		func(s *Settings) any { return &s.Limits.ConnectRatePerNetwork },
+	},
+	{
 		"limits.connect_rate", "auto", "new connections per second; off, or auto: 1000/s except on loopback",
 		"a fleet that comes back at once must not starve the devices that are already there",
 		func(s *Settings) any { return &s.Limits.ConnectRate },
@@ -185,6 +281,11 @@ var settingTable = []setting{
 		"limits.replays", "64", "topics of one device that are read from what streams keep, at the same time",
 		"as many as it may have subscriptions, so a device can come back to all of them at once",
 		func(s *Settings) any { return &s.Limits.Replays },
+	},
+	{
+		"limits.memory", "auto", "memory of the process: a size, off, or auto, which is the limit of its cgroup; from 75 % of it on connections, then queues, then slow devices' messages are given up",
+		"a gateway that sheds some load is better than one that the kernel kills",
+		func(s *Settings) any { return &s.Limits.Memory },
 	},
 	{
 		"limits.keepalive.min", "30s", "shortest interval of keepalives that a device may choose",

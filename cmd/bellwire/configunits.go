@@ -78,6 +78,44 @@ func (r Rate) String() string {
 	return strconv.Itoa(int(r)) + "/s"
 }
 
+// Memory is the memory of a process in bytes: 0 is no limit, MemoryAuto lets the process's cgroup decide.
+type Memory int64
+
+// MemoryAuto is the limit of the cgroup, and none if that has none.
+const MemoryAuto Memory = -1
+
+// UnmarshalText reads auto, off, or a Size.
+func (m *Memory) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "auto":
+		*m = MemoryAuto
+		return nil
+	case "off":
+		*m = 0
+		return nil
+	}
+	var size Size
+	if err := size.UnmarshalText(text); err != nil {
+		return fmt.Errorf("%w, or off, or auto", err)
+	}
+	if size == 0 {
+		return fmt.Errorf("0 is no memory: write a size such as 512MiB, or off, or auto")
+	}
+	*m = Memory(size)
+	return nil
+}
+
+// String is auto, off or a Size.
+func (m Memory) String() string {
+	switch m {
+	case MemoryAuto:
+		return "auto"
+	case 0:
+		return "off"
+	}
+	return Size(m).String()
+}
+
 // LogLevel is a slog.Level with lower-case names.
 type LogLevel slog.Level
 

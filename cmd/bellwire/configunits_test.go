@@ -53,6 +53,20 @@ func FuzzSize(f *testing.F) {
 	})
 }
 
+func TestMemory(t *testing.T) {
+	for text, want := range map[string]Memory{"auto": MemoryAuto, "off": 0, "512MiB": 512 << 20, "1GiB": 1 << 30, "1025": 1025} {
+		var m Memory
+		require.NoError(t, m.UnmarshalText([]byte(text)))
+		require.Equal(t, want, m)
+		require.Equal(t, text, m.String())
+	}
+	for text, want := range map[string]string{"0": "0 is no memory", "-1": "or off, or auto", "lots": "or off, or auto"} {
+		m := Memory(7)
+		require.ErrorContains(t, m.UnmarshalText([]byte(text)), want)
+		require.EqualValues(t, 7, m)
+	}
+}
+
 func TestRate(t *testing.T) {
 	for _, test := range []struct {
 		text string

@@ -32,7 +32,10 @@ func setText(target any, text string) error {
 	case *time.Duration:
 		return setDuration(t, text)
 	case *[]string:
-		*t = kong.SplitEscaped(text, listSeparator)
+		*t = nil
+		if text != "" {
+			*t = kong.SplitEscaped(text, listSeparator)
+		}
 	case encoding.TextUnmarshaler:
 		return t.UnmarshalText([]byte(text))
 	default:

@@ -14,9 +14,57 @@ import (
 
 // deviceFlags are those of every command that connects as a device.
 type deviceFlags struct {
-	Server []string      `placeholder:"ADDR" default:"127.0.0.1:7311" help:"Gateway, host:port; repeat it for others to try when one is away."`
+	Server []string      `placeholder:"ADDR" help:"Gateway, host:port; repeat it for others to try when one is away. Default: 127.0.0.1:7311, with TLS 127.0.0.1:7315."`
 	Device string        `placeholder:"NAME" help:"Name of this device; two with the same name push each other out. Default: the gateway draws one."`
 	GiveUp time.Duration `placeholder:"TIME" help:"End with exit code 3 when a lost connection is not back after this time; 0: never."`
+
+	tlsFlags   `embed:"" group:"Secure sessions:"`
+	tokenFlags `embed:"" group:"Secure sessions:"`
+}
+
+// The ports that a gateway of this machine has unless it was told others.
+const (
+	plainServer = "127.0.0.1:7311"
+	tlsServer   = "127.0.0.1:7315"
+)
+
+// servers are the addresses to try.
+func (f *deviceFlags) servers() []string {
+	switch {
+	case len(f.Server) > 0:
+		return f.Server
+	case f.wanted():
+		return []string{tlsServer}
+	}
+	return []string{plainServer}
+}
+
+// options are what the flags make of the client; stderr is told what a person should know about them.
+func (f *deviceFlags) options(stderr io.Writer) ([]client.Option, error) {
+	if f.Device != "" && f.tokenFlags.given() {
+		return nil, exitWith(exitUsage, errors.New("--device: the token names the device, and proves it: leave --device out, or the token"))
+	}
+	config, err := f.config()
+	if err != nil {
+		return nil, err
+	}
+	options, err := f.tokenFlags.options()
+	if err != nil {
+		return nil, err
+	}
+	if config != nil {
+		options = append(options, client.WithTLS(config))
+	} else if f.tokenFlags.given() {
+		for _, server := range f.servers() {
+			if loopback, err := addressIsLoopback(server); err == nil && !loopback {
+				fmt.Fprintf(stderr, "bellwire: the token goes to %s in the clear, for everybody on the way to read and use: --tls protects it\n", server)
+			}
+		}
+	}
+	if f.Device != "" {
+		options = append(options, client.WithDevice(f.Device))
+	}
+	return append(options, client.WithServers(f.servers()[1:]...)), nil
 }
 
 // device is a connection to a gateway that outlives losses.
@@ -29,16 +77,16 @@ type device struct {
 
 // connect dials and waits for the gateway's welcome. While ctx lives, losses are told to e.stderr.
 func (f *deviceFlags) connect(ctx context.Context, e *env) (*device, error) {
+	options, err := f.options(e.stderr)
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	w := &watcher{out: e.stderr, giveUp: f.GiveUp, end: cancel}
-	options := []client.Option{client.WithServers(f.Server[1:]...), client.WithOnState(w.state)}
-	if f.Device != "" {
-		options = append(options, client.WithDevice(f.Device))
-	}
-	c, err := client.Dial(ctx, f.Server[0], options...)
+	c, err := client.Dial(ctx, f.servers()[0], append(options, client.WithOnState(w.state))...)
 	if err != nil {
 		defer cancel(nil)
-		return nil, dialError(ctx, err)
+		return nil, dialError(ctx, f.explain(err))
 	}
 	return &device{Client: c, ctx: ctx, cancel: cancel, watch: w}, nil
 }
@@ -77,6 +125,9 @@ func (d *device) reason(err error) error {
 	return err
 }
 
+// longWait is the wait from which a person wonders.
+const longWait = 2 * time.Second
+
 // watcher tells a person about losses, and ends the command when one lasts too long.
 type watcher struct {
 	out    io.Writer
@@ -86,6 +137,8 @@ type watcher struct {
 	mu      sync.Mutex
 	served  bool // some gateway has been reached
 	lost    bool // and lost, which was told
+	waits   bool // for a gateway that said when to come the first time, which was told
+	doubts  bool // of a gateway's certificate, since the loss, which was told
 	quiet   bool
 	patient *time.Timer
 }
@@ -103,12 +156,21 @@ func (w *watcher) state(s client.State) {
 		if w.patient != nil {
 			w.patient.Stop()
 		}
+		w.doubts = false
 		if w.lost {
 			w.lost = false
 			fmt.Fprintf(w.out, "bellwire: connected to %s\n", s.Server)
 		}
 	case client.Reconnecting:
-		if !w.served || w.lost {
+		if !w.served {
+			w.waiting(s)
+			return
+		}
+		if w.lost {
+			if errors.Is(s.Err, client.ErrUntrusted) && !w.doubts {
+				w.doubts = true
+				fmt.Fprintf(w.out, "bellwire: %s; trying again\n", inWords(s.Err))
+			}
 			return
 		}
 		w.lost = true
@@ -123,6 +185,15 @@ func (w *watcher) state(s client.State) {
 			w.end(s.Err)
 		}
 	}
+}
+
+// waiting tells a person once why nothing happens before the first connection.
+func (w *watcher) waiting(s client.State) {
+	if w.waits || s.Wait < longWait {
+		return
+	}
+	w.waits = true
+	fmt.Fprintf(w.out, "bellwire: %s; trying %s in %s\n", inWords(s.Err), s.Server, durationText(s.Wait.Round(time.Millisecond)))
 }
 
 // stop: from now on a loss is meant.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/gateway/access"
+	"github.com/bellwire/bellwire/wire"
 )
 
 var (
@@ -129,5 +134,59 @@ func TestReadmeLinksToWhatIsThere(t *testing.T) {
 	for _, link := range links {
 		_, err := os.Stat("../../" + link[1])
 		require.NoError(t, err)
+	}
+}
+
+// yamlBlocks are the fenced YAML blocks of a Markdown text.
+func yamlBlocks(markdown string) []string {
+	var blocks []string
+	for _, part := range strings.Split(markdown, "\n```yaml\n")[1:] {
+		block, _, _ := strings.Cut(part, "\n```")
+		blocks = append(blocks, block+"\n")
+	}
+	return blocks
+}
+
+// TestReadmeSettingsAreGood: the settings and the policy of the part "Secure it" are ones that a gateway takes, and their
+// number is what `config check` is shown to say.
+func TestReadmeSettingsAreGood(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	blocks := yamlBlocks(string(readme))
+	require.Len(t, blocks, 2)
+	settings, err := defaultSettings()
+	require.NoError(t, err)
+	origins, err := parseConfig("secure.yaml", []byte(blocks[0]), &settings)
+	require.NoError(t, err)
+	require.NoError(t, (&effective{Settings: settings, origins: origins}).check())
+	require.Contains(t, string(readme), fmt.Sprintf("\nsecure.yaml: good, %d of %d settings\n", len(origins), len(settingTable)))
+
+	policy, quotas, err := parsePolicy("policy.yaml", []byte(blocks[1]))
+	require.NoError(t, err)
+	require.Empty(t, quotas)
+	hall := access.Subject{ID: wire.Identity{Tenant: "acme", Device: "hall"}}
+	require.True(t, policy.May(hall, access.Publish, "broadcast/hall/door"))
+	require.False(t, policy.May(hall, access.Publish, "broadcast/kitchen/door"))
+	require.Equal(t, access.Whole, policy.Filter(hall, access.Subscribe, "broadcast/#"))
+}
+
+// TestSecurityNamesTestsThatExist: a promise without a test that holds it would be a hope.
+func TestSecurityNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("../../.github/SECURITY.md")
+	require.NoError(t, err)
+	named := regexp.MustCompile("`(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, named)
+	var tests strings.Builder
+	for _, dir := range []string{"../../gateway", "../../gateway/secure", "../../gateway/access", "../../wire", "."} {
+		files, err := filepath.Glob(dir + "/*_test.go")
+		require.NoError(t, err)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			tests.Write(content)
+		}
+	}
+	for _, name := range named {
+		require.Contains(t, tests.String(), "\nfunc "+name[1]+"(", "SECURITY.md cites %s", name[1])
 	}
 }

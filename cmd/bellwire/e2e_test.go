@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 			"start":   start,
 			"await":   await,
 			"address": address,
+			"secure":  secureAddress,
 			"signal":  sendSignal,
 			"ended":   ended,
 			"exits":   exits,

@@ -2,7 +2,9 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/bellwire/bellwire/gateway"
@@ -13,6 +15,7 @@ func gatewayConfig(s Settings, log *slog.Logger) gateway.Config {
 	cfg := gateway.Config{
 		Name:      s.Name,
 		Listen:    s.Listen,
+		ListenTLS: s.ListenTLS,
 		Admin:     s.Admin,
 		Insecure:  s.Insecure,
 		Pprof:     s.Pprof,
@@ -24,10 +27,50 @@ func gatewayConfig(s Settings, log *slog.Logger) gateway.Config {
 		DrainWithin: cmp.Or(s.Drain.Within, time.Nanosecond),
 		Logger:      log,
 	}
+	switch s.Limits.Memory { // a gateway takes zero for auto and less for off
+	case MemoryAuto:
+		cfg.Memory = 0
+	case 0:
+		cfg.Memory = -1
+	default:
+		cfg.Memory = int64(s.Limits.Memory)
+	}
 	if s.Admin == adminOff {
 		cfg.Admin = ""
 	}
 	return cfg
+}
+
+// fullConfig is gatewayConfig with what stands in files: whom to believe, and who may what. It is read anew at each
+// reload; tickets is the secret of session tickets if no file has one.
+func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, error) {
+	cfg := gatewayConfig(s, log)
+	var err error
+	if cfg.Trust, err = newTrust(trustPaths{
+		Certificate: s.TLS.Certificate, Key: s.TLS.Key, DeviceCA: s.TLS.DeviceCA, CRL: s.TLS.CRL,
+		Mapping: s.TLS.Mapping, Curves: s.TLS.Curves, Tickets: s.TLS.Tickets,
+		Drawn: tickets, TokenKeys: s.Tokens.Keys, Static: s.Tokens.Static, Revoked: s.Revoked,
+	}); err != nil {
+		return cfg, fmt.Errorf("config: %w", err)
+	}
+	if s.Policy != "" {
+		var quotas map[string]quota
+		if cfg.Policy, quotas, err = readPolicyFile(s.Policy); err != nil {
+			return cfg, fmt.Errorf("config: policy: %w", err)
+		}
+		cfg.Quotas = make(map[string]gateway.Quota, len(quotas))
+		for tenant, q := range quotas {
+			cfg.Quotas[tenant] = gateway.Quota{Connections: q.Connections, PublishRate: q.PublishRate, BytesOut: int(q.BytesOut)}
+		}
+	}
+	for i, network := range s.ProxyFrom {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return cfg, fmt.Errorf("config: proxy_from[%d]: %q is not a network: write one such as 10.0.0.0/8", i, network)
+		}
+		cfg.ProxyFrom = append(cfg.ProxyFrom, prefix.Masked())
+	}
+	return cfg, nil
 }
 
 // adminOff is the admin address of a gateway without one.
@@ -35,33 +78,36 @@ const adminOff = "off"
 
 func gatewayLimits(l LimitSettings) gateway.Limits {
 	return gateway.Limits{
-		Connections:        l.Connections,
-		Frame:              int(l.Frame),
-		Subscriptions:      l.Subscriptions,
-		Topics:             l.Topics,
-		TopicsPerTenant:    l.TopicsPerTenant,
-		TopicRate:          l.TopicRate,
-		Links:              l.Links,
-		PendingBytes:       int(l.PendingBytes),
-		PendingMessages:    l.PendingMessages,
-		PendingAge:         l.PendingAge,
-		StuckAfter:         l.StuckAfter,
-		PublishCredit:      int(l.PublishCredit),
-		CreditPool:         int(l.PublishPool),
-		AuthenticateWithin: l.AuthenticateWithin,
-		Authenticating:     l.Authenticating,
-		ConnectRate:        gatewayRate(l.ConnectRate),
-		PublishRate:        gatewayRate(l.PublishRate),
-		KeepaliveMin:       l.Keepalive.Min,
-		Keepalive:          l.Keepalive.Default,
-		KeepaliveMax:       l.Keepalive.Max,
-		UserTimeout:        l.UserTimeout,
-		SendBuffer:         int(l.SendBuffer),
-		RingMessages:       l.Replay.Messages,
-		RingBytes:          int(l.Replay.Bytes),
-		RingAge:            l.Replay.Age,
-		RingTotal:          int(l.Replay.Total),
-		Replays:            l.Replays,
+		Connections:           l.Connections,
+		Frame:                 int(l.Frame),
+		Subscriptions:         l.Subscriptions,
+		Topics:                l.Topics,
+		TopicsPerTenant:       l.TopicsPerTenant,
+		TopicRate:             l.TopicRate,
+		Links:                 l.Links,
+		PendingBytes:          int(l.PendingBytes),
+		PendingMessages:       l.PendingMessages,
+		PendingAge:            l.PendingAge,
+		StuckAfter:            l.StuckAfter,
+		PublishCredit:         int(l.PublishCredit),
+		CreditPool:            int(l.PublishPool),
+		AuthenticateWithin:    l.AuthenticateWithin,
+		Authenticating:        l.Authenticating,
+		Handshakes:            l.Handshakes,
+		UnprovenPerNetwork:    gatewayRate(l.UnprovenPerNetwork),
+		ConnectRatePerNetwork: gatewayRate(l.ConnectRatePerNetwork),
+		ConnectRate:           gatewayRate(l.ConnectRate),
+		PublishRate:           gatewayRate(l.PublishRate),
+		KeepaliveMin:          l.Keepalive.Min,
+		Keepalive:             l.Keepalive.Default,
+		KeepaliveMax:          l.Keepalive.Max,
+		UserTimeout:           l.UserTimeout,
+		SendBuffer:            int(l.SendBuffer),
+		RingMessages:          l.Replay.Messages,
+		RingBytes:             int(l.Replay.Bytes),
+		RingAge:               l.Replay.Age,
+		RingTotal:             int(l.Replay.Total),
+		Replays:               l.Replays,
 	}
 }
 

@@ -15,9 +15,9 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 	s, err := defaultSettings()
 	require.NoError(t, err)
 	want := gateway.DefaultLimits()
-	// What these two stand for is decided by the gateway: frames, and the listening address.
+	// What these stand for is decided by the gateway: frames, and the listening addresses.
 	want.PublishCredit = max(want.PublishCredit, 2*want.Frame)
-	want.ConnectRate, want.PublishRate = 0, 0
+	want.ConnectRate, want.PublishRate, want.UnprovenPerNetwork, want.ConnectRatePerNetwork = 0, 0, 0, 0
 	require.Equal(t, want, gatewayLimits(s.Limits))
 	require.Equal(t, []string{"broadcast/#"}, s.Broadcast)
 }
@@ -26,8 +26,11 @@ func TestDefaultsAreThoseOfTheGateway(t *testing.T) {
 func TestGoodSettingsAreGoodForTheGateway(t *testing.T) {
 	needsGateway(t)
 	for _, row := range settingTable {
+		if row.key == "listen_tls" {
+			continue // New wants the certificate as well, not only its name
+		}
 		for _, value := range []string{layers[row.key].file, layers[row.key].environment, layers[row.key].flag} {
-			got, err := shown(t, nil, "--"+row.flag()+"="+value)
+			got, err := shown(t, withPartners(row.key), "--"+row.flag()+"="+value)
 			require.NoError(t, err, "%s=%s", row.key, value)
 			_, err = gateway.New(gatewayConfig(got.Settings, slog.New(slog.DiscardHandler)))
 			require.NoError(t, err, "%s=%s", row.key, value)
@@ -46,6 +49,13 @@ func TestGatewayConfig(t *testing.T) {
 	require.Equal(t, -1, cfg.Limits.ConnectRate)
 	require.Equal(t, 7, cfg.Limits.PublishRate)
 	require.Same(t, log, cfg.Logger)
+
+	require.Zero(t, cfg.Memory, "auto")
+	for text, want := range map[string]int64{"off": -1, "128MiB": 128 << 20} {
+		got, err = shown(t, nil, "--limits-memory="+text)
+		require.NoError(t, err)
+		require.Equal(t, want, gatewayConfig(got.Settings, log).Memory)
+	}
 
 	got, err = shown(t, nil, "--drain-spread=3s", "--drain-within=2s", "--name=n", "--loops=3", "--pprof", "--insecure", "--listen=:1")
 	require.NoError(t, err)

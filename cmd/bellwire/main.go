@@ -11,6 +11,8 @@ type cli struct {
 	Demo       demoCmd       `cmd:"" help:"Start a gateway and many devices, and watch broadcasts arrive."`
 	Status     statusCmd     `cmd:"" help:"Ask a gateway how it is."`
 	Config     configCmd     `cmd:"" help:"Write, check and show settings."`
+	Cert       certCmd       `cmd:"" help:"Make a CA, certificates for gateways and devices, and revoke them."`
+	Token      tokenCmd      `cmd:"" help:"Make and read the tokens that devices and people show."`
 	Bench      benchCmd      `cmd:"" help:"Measure a gateway."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
 	Completion completionCmd `cmd:"" help:"Print completion for a shell."`

@@ -2,24 +2,31 @@ package main
 
 import "strings"
 
-// didYouMean offers the known key that is nearest to an unknown one: the same last word in another section, else few
-// letters away. It is empty if nothing is near.
+// didYouMean offers the setting that is nearest to an unknown key: the same last word in another section, else few
+// letters away.
 func didYouMean(unknown string) string {
-	best, distance := "", len(unknown)/3+2
+	var keys []string
 	for _, row := range settingTable {
-		for _, candidate := range []string{row.key, row.section()} {
-			if candidate == "" {
-				continue
-			}
-			if d := keyDistance(unknown, candidate); d < distance {
-				best, distance = candidate, d
-			}
+		keys = append(keys, row.key)
+		if section := row.section(); section != "" {
+			keys = append(keys, section)
 		}
 	}
-	if best == "" {
-		return ": `bellwire config init` lists them all"
+	if best := nearest(unknown, keys); best != "" {
+		return ": is " + best + " meant?"
 	}
-	return ": is " + best + " meant?"
+	return ": `bellwire config init` lists them all"
+}
+
+// nearest is the first of the keys that are nearest to an unknown one, or nothing if none is near.
+func nearest(unknown string, keys []string) string {
+	best, distance := "", len(unknown)/3+2
+	for _, key := range keys {
+		if d := keyDistance(unknown, key); d < distance {
+			best, distance = key, d
+		}
+	}
+	return best
 }
 
 // keyDistance is the edit distance; a key in a wrong section, or with - for _, is as near as one wrong letter.

@@ -129,7 +129,7 @@ func newParser(base Settings, options ...kong.Option) (*kong.Kong, error) {
 	options = append([]kong.Option{
 		kong.Name("bellwire"),
 		kong.Description("An edge gateway that very many small devices stay connected to, and that broadcasts to them.\n\n" +
-			"Every flag may also be set in the environment: --log-level as " + envName("log-level") + "."),
+			"Settings and most other flags may also be set in the environment: --log-level as " + envName("log-level") + "."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}),
 		kong.PostBuild(func(k *kong.Kong) error {
 			showDefaults(k.Model.Node)
@@ -167,7 +167,7 @@ func describeSettings(node *kong.Node, base Settings) error {
 			flag.Help = sentence(row.what)
 			flag.Default, flag.HasDefault = valueText(row.target(&base)), true
 			if section, _, found := strings.Cut(row.key, "."); found {
-				flag.Group = &kong.Group{Key: section, Title: strings.ToUpper(section[:1]) + section[1:] + ":"}
+				flag.Group = &kong.Group{Key: section, Title: sectionTitle(section)}
 			}
 		}
 	}
@@ -177,6 +177,14 @@ func describeSettings(node *kong.Node, base Settings) error {
 		}
 	}
 	return nil
+}
+
+// sectionTitle stands above the flags of a section.
+func sectionTitle(section string) string {
+	if section == "tls" {
+		return "TLS:"
+	}
+	return strings.ToUpper(section[:1]) + section[1:] + ":"
 }
 
 // heldBy is the settings of a command, or nil if it has none.
@@ -191,12 +199,15 @@ func heldBy(node *kong.Node) *settingsFlags {
 	return holder.heldSettings()
 }
 
+// notFromEnvironment is the tag of a flag whose name means something else in another command, where its variable belongs.
+const notFromEnvironment = "noenv"
+
 // environment is the kong resolver of BELLWIRE_… variables. It reads a value once on trial, so that an error can name
 // the variable.
 func environment(getenv func(string) string) kong.Resolver {
 	return kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		value := getenv(envName(flag.Name))
-		if value == "" || flag.Name == "help" {
+		if value == "" || flag.Name == "help" || flag.Tag.Has(notFromEnvironment) {
 			return nil, nil
 		}
 		trial := reflect.New(flag.Target.Type()).Elem()

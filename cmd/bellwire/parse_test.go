@@ -113,8 +113,8 @@ func TestEachFieldOfSettingsHasARow(t *testing.T) {
 // TestHelpShowsDefaults: also where a placeholder stands in their place.
 func TestHelpShowsDefaults(t *testing.T) {
 	for _, test := range []struct{ command, want string }{
-		{"sub", "Default: 127.0.0.1:7311."},
-		{"pub", "Default: 127.0.0.1:7311."},
+		{"sub", "Default: 127.0.0.1:7311, with TLS 127.0.0.1:7315."},
+		{"pub", "Default: 127.0.0.1:7311, with TLS 127.0.0.1:7315."},
 		{"status", "Default: 127.0.0.1:7312."},
 		{"demo", "Default: 1000."},
 		{"demo", "Default: 10s."},

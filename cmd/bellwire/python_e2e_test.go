@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/bellwire/bellwire/wire"
 )
 
 // pythonDevice is where the device lives that was written from the protocol's text and vectors alone.
@@ -241,4 +244,32 @@ func TestPythonDeviceObeysGoaway(t *testing.T) {
 	f.publish(to, "here", 1)
 	require.Equal(t, "here-1", sub.until("message").Payload)
 	require.Equal(t, 0, sub.ends())
+}
+
+// A device that was written from the text alone finds its way through TLS as well [W-1.1]: it checks the gateway,
+// shows its certificate or its token, and does not go on with a gateway that it does not believe.
+func TestPythonDeviceSpeaksTLS(t *testing.T) {
+	f, p := newPythonRun(t), newPKI(t)
+	config := &tls.Config{Certificates: []tls.Certificate{p.gateway}, ClientAuth: tls.RequestClientCert, NextProtos: []string{"bellwire/1"}, MinVersion: tls.VersionTLS13}
+	g := newOneMessage(t, config, nil)
+	pub := func(args ...string) int {
+		return f.device([]string{g.address}, append(args, "pub", news, "x", "--ack")...).ends()
+	}
+	require.Equal(t, 0, pub("--ca", p.file("ca.pem"), "--cert", p.file("both.pem")))
+	seen := <-g.saw
+	require.Equal(t, uint16(tls.VersionTLS13), seen.tls.Version)
+	require.Equal(t, "bellwire/1", seen.tls.NegotiatedProtocol)
+	require.Equal(t, "bellwire://acme/kitchen", seen.tls.PeerCertificates[0].URIs[0].String())
+	require.Equal(t, wire.AuthCertificate, seen.hello.Method)
+
+	require.Equal(t, 0, pub("--ca", p.file("ca.pem"), "--token", "e30.c2ln"))
+	seen = <-g.saw
+	require.Equal(t, "e30.c2ln", string(seen.hello.Auth))
+	require.Empty(t, seen.tls.PeerCertificates)
+
+	stranger := f.device([]string{g.address}, "--ca", p.file("other.pem"), "pub", news, "x", "--ack")
+	stranger.until("reconnect")
+	stranger.signal(syscall.SIGTERM)
+	stranger.ends()
+	require.Empty(t, g.saw, "no HELLO")
 }

@@ -140,7 +140,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Fatalf("%s has no %d times %q after %s:\n%s", args[0], want, args[1], patience, text)
 }
 
-var served = regexp.MustCompile(`"msg":"serving".*"listen":"([^"]*)","admin":"([^"]*)"`)
+var served = regexp.MustCompile(`"msg":"serving".*"listen":"([^"]*)",.*"admin":"([^"]*)"`)
 
 // address NAME waits until the gateway that was started as NAME serves, and sets $NAME and $NAME_admin to its addresses.
 func address(ts *testscript.TestScript, neg bool, args []string) {
@@ -151,6 +151,21 @@ func address(ts *testscript.TestScript, neg bool, args []string) {
 	found := served.FindStringSubmatch(ts.ReadFile(args[0] + ".err"))
 	ts.Setenv(args[0], found[1])
 	ts.Setenv(args[0]+"_admin", found[2])
+}
+
+var servedTLS = regexp.MustCompile(`"msg":"serving".*"listen_tls":"([^"]*)"`)
+
+// secure NAME sets $NAME_tls, and $NAME_admin, of a gateway that was started as NAME and speaks TLS.
+func secureAddress(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: secure NAME")
+	}
+	await(ts, false, []string{args[0] + ".err", servedTLS.String()})
+	log := ts.ReadFile(args[0] + ".err")
+	ts.Setenv(args[0]+"_tls", servedTLS.FindStringSubmatch(log)[1])
+	if found := regexp.MustCompile(`"msg":"serving".*"admin":"([^"]*)"`).FindStringSubmatch(log); found != nil {
+		ts.Setenv(args[0]+"_admin", found[1])
+	}
 }
 
 var signals = map[string]syscall.Signal{

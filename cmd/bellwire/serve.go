@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -9,9 +11,11 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/bellwire/bellwire/gateway"
+	"github.com/bellwire/bellwire/gateway/secure"
 )
 
 // gcPercent is GOGC of a gateway unless the environment says otherwise. Most of its heap are sessions, which live for
@@ -26,7 +30,7 @@ type serveCmd struct {
 // Help says what the signals do.
 func (c *serveCmd) Help() string {
 	return "SIGTERM or an interrupt drains: devices are asked to leave over --drain-spread, then the gateway ends. " +
-		"A second one ends it at once. SIGHUP reads the settings file again."
+		"A second one ends it at once. SIGHUP reads the settings file again and the files that it names, and so does POST /v1/reload on the admin address."
 }
 
 // Run serves until a signal ends it.
@@ -35,15 +39,65 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	if e.getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	g, err := gateway.New(gatewayConfig(s.Settings, log))
+	tickets := make([]byte, 32)
+	_, _ = rand.Read(tickets) // never fails
+	cfg, err := fullConfig(s.Settings, log, tickets)
 	if err != nil {
 		return err
 	}
+	audit, file, err := newAudit(s.Audit, log)
+	if err != nil {
+		return err
+	}
+	if file != nil {
+		defer file.Close()
+	}
+	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
+	cfg.Audit = audit
+	v.admins(&cfg)
+	if v.gateway, err = gateway.New(cfg); err != nil {
+		return err
+	}
+	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(budget / 100 * softMemory)
+	}
 	signals, stop := e.watch(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	v := &service{env: e, gateway: g, settings: s, log: log, level: level, drain: s.Drain}
+	defer close(v.ended)
 	return v.run(signals)
 }
+
+// softMemory is the part of the memory budget, in percent, that Go's heap grows to before it is collected more often. It
+// is what the gateway sheds queues at: garbage alone should not get there.
+const softMemory = 85
+
+// admins says who may use the admin API, and that it can have the settings read again. Where it asks for tokens it speaks
+// TLS as well if the gateway has a certificate: a token in the clear is anybody's.
+func (v *service) admins(cfg *gateway.Config) {
+	cfg.OnReload = v.requestReload
+	v.trust.Store(cfg.Trust)
+	if v.settings.AdminAuth != adminAuthToken {
+		return
+	}
+	cfg.AdminAuth = func(token string) (tenant, name string, err error) {
+		who, err := v.trust.Load().Admin([]byte(token))
+		return who.Tenant, who.Name, err
+	}
+	if cfg.Trust.HasTLS() {
+		cfg.AdminTLS = &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				return &tls.Config{MinVersion: tls.VersionTLS13, Certificates: v.trust.Load().Certificates()}, nil
+			},
+		}
+	}
+}
+
+// What admin_auth may be.
+const (
+	adminAuthOff   = "off"
+	adminAuthToken = "token"
+)
 
 // service is a gateway and what its operator can do to it.
 type service struct {
@@ -52,8 +106,13 @@ type service struct {
 	settings *effective
 	log      *slog.Logger
 	level    *slog.LevelVar
+	audit    *auditFile    // nil: refusals are written elsewhere or nowhere
 	drain    DrainSettings // as it started
+	trust    atomic.Pointer[secure.Trust]
+	tickets  []byte // what makes session tickets where no file says so: a reload keeps them good
 	leaving  bool
+	reloads  chan chan<- error // requests to reload; the answer is sent
+	ended    chan struct{}     // closed when nobody listens any more
 }
 
 // run serves and obeys signals until the gateway has ended.
@@ -68,10 +127,12 @@ func (v *service) run(signals <-chan os.Signal) error {
 			v.announce()
 		case s := <-signals:
 			if s == syscall.SIGHUP {
-				v.reload()
+				_ = v.reload() // it has logged what is wrong
 			} else {
 				v.leave()
 			}
+		case answer := <-v.reloads:
+			answer <- v.reload()
 		case err := <-served:
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return fmt.Errorf("%w: something else listens there; stop it, or take another address (port 0 finds a free one)", err)
@@ -86,7 +147,7 @@ func (v *service) run(signals <-chan os.Signal) error {
 
 // announce says where the gateway can be reached; ports may have been found only now.
 func (v *service) announce() {
-	v.log.Info("serving", "name", v.gateway.Name(), "listen", addressText(v.gateway.Addr()), "admin", addressText(v.gateway.AdminAddr()),
+	v.log.Info("serving", "name", v.gateway.Name(), "listen", addressText(v.gateway.Addr()), "admin", addressText(v.gateway.AdminAddr()), "listen_tls", addressText(v.gateway.TLSAddr()),
 		"broadcast", v.settings.Broadcast, "version", thisBuild().Version)
 	v.tell(notifyReady)
 }
@@ -118,21 +179,51 @@ func (v *service) leave() {
 	go func() { _ = v.gateway.Shutdown(context.Background()) }() // its only error is the context's
 }
 
-// reload takes over what may change while the gateway runs. If anything is wrong, all stays as it was.
-func (v *service) reload() {
+func (v *service) reloadGateway(s Settings) error {
+	cfg, err := fullConfig(s, v.log, v.tickets)
+	if err != nil {
+		return err
+	}
+	if err := v.gateway.Reload(cfg); err != nil {
+		return err
+	}
+	v.trust.Store(cfg.Trust)
+	return nil
+}
+
+// requestReload is reload for other goroutines.
+func (v *service) requestReload() error {
+	answer := make(chan error, 1)
+	select {
+	case v.reloads <- answer:
+		return <-answer
+	case <-v.ended:
+		return errors.New("the gateway has ended")
+	}
+}
+
+// reload takes over what may change while the gateway runs. If anything is wrong, all stays as it was, and the error says
+// what; it is logged as well. The audit file is opened anew in any case: it may have been moved away.
+func (v *service) reload() error {
+	if v.audit != nil {
+		if err := v.audit.reopen(); err != nil {
+			v.log.Error("the audit file cannot be opened anew; the old one stays", "error", err)
+		}
+	}
 	next, err := v.settings.reload()
 	if err == nil {
-		err = v.gateway.Reload(gatewayLimits(next.Limits))
+		err = v.reloadGateway(next.Settings)
 	}
 	if err != nil {
 		v.log.Error("the settings were not read again; the old ones stay", "error", err)
-		return
+		return err
 	}
 	v.level.Set(slog.Level(next.Log.Level))
 	live, restart := v.settings.changes(next)
 	v.settings = next
-	v.log.Info("read the settings again", "changed", strings.Join(live, " "))
+	v.log.Info("read the settings again, and the files that they name", "changed", strings.Join(live, " "))
 	if len(restart) > 0 {
 		v.log.Warn("these settings change at a restart", "settings", strings.Join(restart, " "))
 	}
+	return nil
 }

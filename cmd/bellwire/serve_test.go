@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -214,6 +216,92 @@ func TestServeReloads(t *testing.T) {
 	require.Contains(t, gw.errs.String(), `"msg":"these settings change at a restart","settings":"name"`)
 	gw.signals <- syscall.SIGTERM
 	gw.wait(t, exitDone)
+}
+
+// TestServeReloadsWhenAsked: by an admin, who is told what is wrong.
+func TestServeReloadsWhenAsked(t *testing.T) {
+	file := writeFile(t, "limits:\n  connections: 11\n")
+	gw, _, admin := gatewayFor(t, nil, "--config="+file)
+	post := func() (int, string) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+admin+"/v1/reload", nil)
+		require.NoError(t, err)
+		w, err := http.DefaultClient.Do(r)
+		require.NoError(t, err)
+		defer w.Body.Close()
+		text, err := io.ReadAll(w.Body)
+		require.NoError(t, err)
+		return w.StatusCode, string(text)
+	}
+	require.NoError(t, os.WriteFile(file, []byte("limits:\n  connections: 9\n"), 0o600))
+	code, text := post()
+	require.Equal(t, http.StatusNoContent, code, text)
+	_, stdout, _ := ran(nil, "status", "--json", "--admin="+admin)
+	require.Contains(t, stdout, `"connections_max": 9,`)
+	require.NoError(t, os.WriteFile(file, []byte("limits:\n  connections: many\n"), 0o600))
+	code, text = post()
+	require.Equal(t, http.StatusUnprocessableEntity, code)
+	require.Contains(t, text, "limits.connections")
+	gw.signals <- syscall.SIGTERM
+	gw.wait(t, exitDone)
+}
+
+// TestServeWritesAnAuditFile: JSON lines behind what is there, for nobody else to read; when the file was moved away, a
+// reload begins a new one. A file that cannot be written is an error at the start.
+func TestServeWritesAnAuditFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "audit.log")
+	require.NoError(t, os.WriteFile(path, []byte("before\n"), 0o600))
+	gw, listen, _ := gatewayFor(t, nil, "--audit="+path)
+	refused := func(path, topic string) {
+		t.Helper()
+		code, _, _ := ran(nil, "sub", topic, "--server="+listen, "--device=d1")
+		require.Equal(t, exitFailed, code)
+		require.Eventually(t, func() bool {
+			text, err := os.ReadFile(path)
+			return err == nil && strings.Contains(string(text), `"event":"subscribe","code":"c9","means":"no central here","claimed":"default/d1","from":"127.0.0.1:`) &&
+				strings.Contains(string(text), topic)
+		}, testPatience, time.Millisecond)
+	}
+	refused(path, "orders/1")
+	require.NoError(t, os.Rename(path, path+".1"))
+	refused(path+".1", "orders/2")
+	gw.signals <- syscall.SIGHUP
+	require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, testPatience, time.Millisecond)
+	refused(path, "orders/3")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Zero(t, info.Mode().Perm()&0o027, "not for others, nor for the group to write")
+	text, err := os.ReadFile(path + ".1")
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(string(text), "before\n{"))
+	require.NotContains(t, string(text), "orders/3")
+	require.NotContains(t, gw.errs.String(), `"msg":"audit"`)
+	gw.signals <- syscall.SIGTERM
+	gw.wait(t, exitDone)
+
+	code, _, stderr := ran(nil, "serve", "--listen=127.0.0.1:0", "--admin=off", "--audit="+t.TempDir())
+	require.Equal(t, exitFailed, code)
+	require.Contains(t, stderr, "audit: ")
+	require.Contains(t, stderr, "or log, or off")
+}
+
+// TestServeHasASoftMemoryLimit: below the budget, unless the environment has one.
+func TestServeHasASoftMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	for _, c := range []struct {
+		variables map[string]string
+		memory    string
+		want      int64
+	}{
+		{map[string]string{"GOMEMLIMIT": "1GiB"}, "8GiB", before},
+		{nil, "off", before},
+		{nil, "8GiB", 8 << 30 / 100 * softMemory},
+	} {
+		gw, _, _ := gatewayFor(t, c.variables, "--limits-memory="+c.memory)
+		require.Equal(t, c.want, debug.SetMemoryLimit(-1))
+		gw.signals <- syscall.SIGTERM
+		gw.wait(t, exitDone)
+	}
 }
 
 func TestServeTellsTheServiceManager(t *testing.T) {

@@ -20,11 +20,11 @@ import (
 // statusCmd is `bellwire status`.
 type statusCmd struct {
 	View   string `arg:"" optional:"" enum:"gateway,sessions,topics" default:"gateway" help:"gateway, sessions or topics."`
-	Admin  string `placeholder:"ADDR" default:"127.0.0.1:7312" help:"The gateway's admin address."`
 	Topic  string `placeholder:"TOPIC" help:"Of the sessions, those that this topic would reach."`
 	Tenant string `placeholder:"TENANT" help:"Of the sessions or topics, those of this tenant."`
 	Limit  int    `placeholder:"N" help:"At most so many sessions or topics, 1 to 10000; without it the gateway lists 1000."`
 	JSON   bool   `name:"json" help:"Print the answer of the gateway as it is."`
+	adminFlags
 }
 
 const (
@@ -95,12 +95,19 @@ func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
 	if c.Limit != 0 {
 		query.Set("limit", strconv.Itoa(c.Limit))
 	}
-	address := url.URL{Scheme: "http", Host: c.Admin, Path: path, RawQuery: query.Encode()}
+	address := url.URL{Scheme: c.scheme(), Host: c.Admin, Path: path, RawQuery: query.Encode()}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
 	if err != nil {
 		return nil, exitWith(exitUsage, fmt.Errorf("--admin: %w", err))
 	}
-	response, err := http.DefaultClient.Do(request)
+	if err := c.prove(request); err != nil {
+		return nil, err
+	}
+	client, err := c.client()
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
 	if err != nil {
 		if errors.Is(err, syscall.ECONNREFUSED) {
 			err = fmt.Errorf("%w: is a gateway running, with this admin address?", err)
@@ -113,9 +120,20 @@ func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", address.String(), err)
 	}
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s: %s", address.String(), response.Status, strings.TrimSpace(string(answer)))
+		return nil, fmt.Errorf("%s answers %s: %s%s", address.String(), response.Status, strings.TrimSpace(string(answer)), wayOut(response.StatusCode))
 	}
 	return answer, nil
+}
+
+// wayOut is what helps after an answer, if anything does.
+func wayOut(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return ": show a token of an admin with --token-file"
+	case http.StatusForbidden:
+		return ": an admin of a tenant may ask for sessions and topics"
+	}
+	return ""
 }
 
 // tabled decodes an answer for the function that writes it as a table.
@@ -145,7 +163,7 @@ func writeGateway(w io.Writer, s gateway.Status) {
 	}{
 		{"name", s.Name},
 		{"state", state},
-		{"listen", s.Listen},
+		{"listen", listenText(s)},
 		{"started", s.Started.UTC().Format(time.RFC3339)},
 		{"life", s.LifeText},
 		{"loops", s.Loops},
@@ -161,9 +179,33 @@ func writeGateway(w io.Writer, s gateway.Status) {
 		{"mailbox entries", grouped(int64(s.Mailbox))},
 		{"publish credit used", Size(s.CreditUsed)},
 		{"replay rings", Size(s.RingBytes)},
+		{"memory", memoryText(s)},
 	} {
 		fmt.Fprintf(w, "%s\t%v\n", row.name, row.value)
 	}
+}
+
+// listenText are the addresses for devices.
+func listenText(s gateway.Status) string {
+	switch {
+	case s.ListenTLS == "":
+		return s.Listen
+	case s.Listen == "":
+		return s.ListenTLS + " (TLS)"
+	}
+	return s.Listen + ", " + s.ListenTLS + " (TLS)"
+}
+
+// memoryText is the memory in use, of how much, and what is given up for want of it.
+func memoryText(s gateway.Status) string {
+	text := Size(s.Memory >> 20 << 20).String()
+	if s.MemoryBudget > 0 {
+		text += " of " + Size(s.MemoryBudget).String()
+	}
+	if s.PressureStep > 0 {
+		text += fmt.Sprintf(", step %d of 3 against the want of it", s.PressureStep)
+	}
+	return text
 }
 
 func writeSessions(w io.Writer, list gateway.SessionList) {

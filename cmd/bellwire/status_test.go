@@ -1,8 +1,13 @@
 package main
 
 import (
+	"encoding/pem"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -33,11 +38,13 @@ func TestStatusViews(t *testing.T) {
 			nil, "/v1/gateway",
 			`{"name":"gw","listen":"1.2.3.4:5","ready":true,"life":"00ff","started":"2030-01-02T03:04:05+01:00","loops":2,
 			"broadcast":["a/#","b/#"],"connections":1234,"connections_max":5000,"sessions":1233,"subscriptions":2000000,"topics":3,
-			"published":4,"deliveries":5,"replayed":6,"dropped":7,"mailbox_entries":8,"publish_credit_used_bytes":2048,"ring_bytes":100}`,
+			"published":4,"deliveries":5,"replayed":6,"dropped":7,"mailbox_entries":8,"publish_credit_used_bytes":2048,"ring_bytes":100,
+			"memory_bytes":40000000,"memory_budget_bytes":536870912,"pressure_step":2}`,
 			"name                 gw\nstate                ready\nlisten               1.2.3.4:5\nstarted              2030-01-02T02:04:05Z\n" +
 				"life                 00ff\nloops                2\nbroadcast            a/# b/#\nconnections          1,234 of 5,000\n" +
 				"sessions             1,233\nsubscriptions        2,000,000\ntopics               3\npublished            4\ndeliveries           5\n" +
-				"replayed             6\ndropped              7\nmailbox entries      8\npublish credit used  2KiB\nreplay rings         100\n",
+				"replayed             6\ndropped              7\nmailbox entries      8\npublish credit used  2KiB\nreplay rings         100\n" +
+				"memory               38MiB of 512MiB, step 2 of 3 against the want of it\n",
 		},
 		{
 			[]string{"sessions", "--topic=a/b", "--tenant=x"},
@@ -87,6 +94,56 @@ func TestStatusSaysWhatIsMissing(t *testing.T) {
 		require.Equal(t, test.asked, *asked)
 		require.NotEmpty(t, stdout)
 		require.Equal(t, test.want, stderr)
+	}
+}
+
+// TestStatusShowsItsToken: from a flag, a file or the environment, over TLS where the way is not this machine's own.
+func TestStatusShowsItsToken(t *testing.T) {
+	var shown string
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown = r.Header.Get("Authorization")
+		if shown != "Bearer t0ken.x-y_z" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		_, _ = w.Write([]byte("{}"))
+	})
+	plain, secret := httptest.NewServer(handler), httptest.NewTLSServer(handler)
+	defer plain.Close()
+	defer secret.Close()
+	secret.Config.ErrorLog = log.New(io.Discard, "", 0)
+	at, atTLS := "--admin="+strings.TrimPrefix(plain.URL, "http://"), "--admin="+strings.TrimPrefix(secret.URL, "https://")
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secret.Certificate().Raw}), 0o600))
+	file, empty, bad := writeFile(t, "t0ken.x-y_z\n"), writeFile(t, "\n"), writeFile(t, "canary\ncanary\n")
+
+	for name, c := range map[string]struct {
+		variables map[string]string
+		args      []string
+		code      exitCode
+		says      string
+	}{
+		"flag":                {nil, []string{at, "--token=t0ken.x-y_z"}, exitDone, ""},
+		"file":                {nil, []string{at, "--token-file=" + file}, exitDone, ""},
+		"environment":         {map[string]string{"BELLWIRE_TOKEN": "t0ken.x-y_z"}, []string{at}, exitDone, ""},
+		"over TLS":            {nil, []string{atTLS, "--token-file=" + file, "--ca=" + ca}, exitDone, ""},
+		"none":                {nil, []string{at}, exitFailed, "401 Unauthorized: {}: show a token of an admin with --token-file"},
+		"unknown certificate": {nil, []string{atTLS, "--token-file=" + file, "--tls"}, exitFailed, "certificate"},
+		"in the clear":        {nil, []string{"--admin=192.0.2.1:7312", "--token-file=" + file}, exitUsage, "everyone on the way to 192.0.2.1:7312 could read it: use --tls"},
+		"both":                {nil, []string{at, "--token=x", "--token-file=" + file}, exitUsage, "can't be used together"},
+		"no file":             {nil, []string{at, "--token-file=" + file + "x"}, exitUsage, "no such file"},
+		"empty file":          {nil, []string{at, "--token-file=" + empty}, exitUsage, "no token in it"},
+		"not a token":         {nil, []string{at, "--token-file=" + bad}, exitUsage, "this is no token"},
+		"no CA":               {nil, []string{atTLS, "--ca=" + file}, exitUsage, "no certificate in it: want PEM"},
+		"no CA file":          {nil, []string{atTLS, "--ca=" + file + "x"}, exitUsage, "--ca: "},
+	} {
+		shown = ""
+		code, _, stderr := ran(c.variables, append([]string{"status", "--json"}, c.args...)...)
+		require.Equal(t, c.code, code, "%s: %s", name, stderr)
+		require.Contains(t, stderr, c.says, name)
+		require.NotContains(t, stderr, "canary")
+		if code == exitDone {
+			require.Equal(t, "Bearer t0ken.x-y_z", shown, name)
+		}
 	}
 }
 

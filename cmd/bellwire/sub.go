@@ -20,7 +20,7 @@ type subCmd struct {
 	Format  string   `enum:"text,json,raw" default:"text" help:"text: topic and payload; json: an object a line; raw: payloads alone."`
 	Cursor  string   `placeholder:"FILE" help:"Keep the place in this file and go on from there."`
 	Start   string   `enum:"now,last,kept" default:"now" help:"Where a topic without wildcard begins: now, last (message), kept (all that the gateway still has)."`
-	Policy  string   `enum:"oldest,latest,lossless" default:"oldest" help:"What is dropped when this is too slow: the oldest, all but the latest, or nothing while the gateway keeps it."`
+	Policy  string   `noenv:"" enum:"oldest,latest,lossless" default:"oldest" help:"What is dropped when this is too slow: the oldest, all but the latest, or nothing while the gateway keeps it."`
 	NoEcho  bool     `help:"Leave out what this device publishes itself."`
 }
 
