@@ -60,7 +60,7 @@ func secureTargets() []target {
 			Goal: "≤ 2 ×", limit: 2, by: byAttack,
 		},
 		{
-			id: "attack-p99", what: "the same, 99 % below, best of five runs",
+			id: "attack-p99", what: "the same, 99 % below, best of the runs",
 			Goal: "≤ 2 ×", limit: 2, by: byAttack,
 		},
 		{

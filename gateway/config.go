@@ -123,6 +123,7 @@ type guards struct {
 	memory                                                          bool // steps are taken
 	adminWrite                                                      bool // an answer has a deadline
 	answerBound                                                     bool // of a transport to a device that does not read
+	dueSlices                                                       bool // sessions that are due are not all acted on at once
 	recheckSlices                                                   bool // asking all again lets others have their turn
 	replacesInQuota                                                 bool // a device that comes again is not one more
 	weighedSubscribe                                                bool // it counts for more than one frame

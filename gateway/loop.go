@@ -211,11 +211,26 @@ func (l *loop) wheelFor(s *session, now uint32) {
 	l.wheel.set(s.n, max(s.proof.due(end), now+1))
 }
 
+// dueTime is how long a tick acts on sessions that are due. Thousands can be in the
+// same second, strangers that came together for instance: closed at once they would
+// hold up everybody else, and come again as one blow.
+const dueTime = 500 * time.Microsecond
+
+// turnWheel looks at who is due, some of them at each tick. When it is more than a
+// second late it takes as long as it needs.
+func (l *loop) turnWheel(now uint32) {
+	end, late := l.clock().Add(dueTime), now-l.wheel.turned > 2
+	over := func() bool { return !late && !l.g.cfg.without.dueSlices && !l.clock().Before(end) }
+	if !l.wheel.turn(now, func(n fanout.Sub) { l.due(n, now) }, over) {
+		l.tickSoon()
+	}
+}
+
 // tick is called about tickEvery after it was asked for, and every second.
 func (l *loop) tick() {
 	now := l.g.now.Load()
 	l.busy.Store(false)
-	l.wheel.turn(now, func(n fanout.Sub) { l.due(n, now) })
+	l.turnWheel(now)
 	sl := l.slice()
 	l.catchUp(&sl)
 	l.drain()

@@ -45,8 +45,9 @@ func (w *wheel) unset(n fanout.Sub) {
 	s.next, s.prev = 0, 0
 }
 
-// turn calls due for every slot that is due by now; due sets or unsets it.
-func (w *wheel) turn(now uint32, due func(fanout.Sub)) {
+// turn calls due for every slot that is due by now; due sets or unsets it. It is
+// false if the time was over first: then it goes on when it is called again.
+func (w *wheel) turn(now uint32, due func(fanout.Sub), over func() bool) bool {
 	if now-w.turned > wheelSize {
 		w.turned = now - wheelSize
 	}
@@ -58,8 +59,13 @@ func (w *wheel) turn(now uint32, due func(fanout.Sub)) {
 			if int32(now-s.due) >= 0 {
 				w.unset(this)
 				due(this)
+				if over() {
+					w.turned-- // the rest of this second is looked at again
+					return false
+				}
 			}
 			n = next
 		}
 	}
+	return true
 }
