@@ -58,6 +58,11 @@ build: ## Build bin/bellwire, static, with its version inside
 test: cc ## Unit tests, with the race detector and in random order (TESTFLAGS=…)
 	CGO_ENABLED=1 $(GO) test -race -shuffle=on $(TESTFLAGS) ./...
 
+# What the race detector makes inexact.
+.PHONY: test-memory
+test-memory: ## Tests of memory and allocations, without the race detector (TESTFLAGS=…)
+	$(GO) test -run 'CostOfStrangers|SteadyAllocations|HeapAfterRecords|MemoryOfHandshakes|HeapOfIdleConnections' $(TESTFLAGS) ./gateway ./gateway/secure
+
 # For systems that have no gateway. One line, since the make that macOS has knows no .ONESHELL; no race detector, since a
 # runner with Windows has no C compiler that it can use.
 .PHONY: test-client
