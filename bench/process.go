@@ -67,7 +67,11 @@ func startServer(ctx context.Context, command []string, cpu int) (*process, erro
 	for i, a := range command {
 		args[i] = strings.NewReplacer(ListenPlaceholder, device.String(), AdminPlaceholder, admin.String()).Replace(a)
 	}
-	p := &process{cmd: exec.Command(args[0], args[1:]...), device: device, admin: "http://" + admin.String()}
+	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: device, admin: "http://" + admin.String()}, cpu)
+}
+
+// launch starts a server and waits until it is ready.
+func launch(ctx context.Context, p *process, cpu int) (*process, error) {
 	if err := p.start(cpu); err != nil {
 		return nil, err
 	}

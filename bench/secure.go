@@ -230,13 +230,5 @@ func startSecure(ctx context.Context, command []string, files certificateFiles, 
 	for i, a := range command {
 		args[i] = replace.Replace(a)
 	}
-	p := &process{cmd: exec.Command(args[0], args[1:]...), device: free[0], admin: "http://" + free[1].String(), secure: free[2]}
-	if err := p.start(cpu); err != nil {
-		return nil, err
-	}
-	if err := p.ready(ctx); err != nil {
-		p.stop()
-		return nil, err
-	}
-	return p, nil
+	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: free[0], admin: "http://" + free[1].String(), secure: free[2]}, cpu)
 }

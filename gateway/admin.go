@@ -112,9 +112,7 @@ func (g *Gateway) deleteSession(w http.ResponseWriter, r *http.Request, who admi
 	switch {
 	case !who.sees(id.Tenant):
 		// Whether it is there is not told either.
-		g.audit.refused(auditAdminAccess, denial{
-			status: http.StatusNotFound, admin: who.name, from: sourcePort(r), reason: "DELETE of " + id.String() + " by an admin of tenant " + who.tenant,
-		})
+		g.denied(r, http.StatusNotFound, who, "DELETE of "+id.String()+" by an admin of tenant "+who.tenant)
 		fallthrough
 	case !ok:
 		fail(w, http.StatusNotFound, id.String()+" is not connected to this gateway")

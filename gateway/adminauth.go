@@ -90,7 +90,7 @@ func (g *Gateway) authorize(w http.ResponseWriter, r *http.Request) (admin, bool
 		unauthorized(w, `Bearer realm="bellwire"`, "a token is needed: Authorization: Bearer …")
 		return admin{}, false
 	}
-	source := sourceOf(r)
+	source := networkOf(sourcePort(r).Addr())
 	if wait := g.guesses.blocked(source); wait > 0 {
 		// It is not even looked at: neither right nor wrong guesses are told apart.
 		g.denied(r, http.StatusTooManyRequests, admin{}, "too many bad tokens from here")
@@ -133,20 +133,6 @@ func bearer(r *http.Request) (token string, ok bool) {
 func sourcePort(r *http.Request) netip.AddrPort {
 	a, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
-}
-
-// sourceOf is what guesses are counted by: an address, of IPv6 the network of one
-// subscriber.
-func sourceOf(r *http.Request) netip.Addr {
-	a := sourcePort(r).Addr().WithZone("")
-	if !a.Is6() {
-		return a
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return a
-	}
-	return p.Addr()
 }
 
 // reloadSettings answers POST /v1/reload.

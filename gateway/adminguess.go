@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -16,22 +15,22 @@ const (
 	guessSources = 4096
 )
 
-// guesses counts bad admin tokens by where they come from. A source is an account
+// guesses counts bad admin tokens by the source network that they come from. Each is an account
 // that is full again at some time; what is full is forgotten.
 type guesses struct {
 	now func() time.Time
 
 	mu   sync.Mutex
-	full map[netip.Addr]time.Time // when no bad token will count any more
-	rest time.Time                // the same of all those who found no place
+	full map[uint64]time.Time // when no bad token will count any more
+	rest time.Time            // the same of all those who found no place
 }
 
 func newGuesses() *guesses {
-	return &guesses{now: time.Now, full: map[netip.Addr]time.Time{}}
+	return &guesses{now: time.Now, full: map[uint64]time.Time{}}
 }
 
 // blocked is how long a source has to wait; 0: its next token is looked at.
-func (g *guesses) blocked(source netip.Addr) time.Duration {
+func (g *guesses) blocked(source uint64) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	full, known := g.full[source]
@@ -43,7 +42,7 @@ func (g *guesses) blocked(source netip.Addr) time.Duration {
 }
 
 // failed counts a bad token.
-func (g *guesses) failed(source netip.Addr) {
+func (g *guesses) failed(source uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()

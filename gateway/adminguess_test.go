@@ -22,8 +22,8 @@ func TestGuessesAgainstOracle(t *testing.T) {
 	for seed := range uint64(50) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		g, now := newTestGuesses()
-		left := map[netip.Addr]time.Duration{} // of guessBurst × guessEvery
-		sources := []netip.Addr{{}, netip.MustParseAddr("1.2.3.4"), netip.MustParseAddr("::1")}
+		left := map[uint64]time.Duration{} // of guessBurst × guessEvery
+		sources := []uint64{networkOf(netip.Addr{}), networkOf(netip.MustParseAddr("1.2.3.4")), networkOf(netip.MustParseAddr("2001:db8::1"))}
 		for _, s := range sources {
 			left[s] = guessBurst * guessEvery
 		}
@@ -48,8 +48,8 @@ func TestGuessesAgainstOracle(t *testing.T) {
 // here before keeps an account of its own, and what is full again is forgotten.
 func TestGuessesFromEverywhere(t *testing.T) {
 	g, now := newTestGuesses()
-	address := func(i int) netip.Addr {
-		return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(i)+1<<24)))
+	address := func(i int) uint64 {
+		return networkOf(netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, uint32(i)+1<<24))))
 	}
 	looked := 0
 	for i := range 2 * guessSources {

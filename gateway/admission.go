@@ -18,23 +18,19 @@ func (l *loop) take(network uint64, proxy bool) wire.Code {
 	if proxy {
 		return l.admit()
 	}
-	if l.g.cfg.without.networkFirst {
-		code := l.admit()
-		if code == wire.CodeOK {
-			if code = l.g.count(network); code != wire.CodeOK {
-				l.g.conns.Add(-1)
-			}
-		}
-		return code
+	own := l.g.count(network)
+	if own != wire.CodeOK && !l.g.cfg.without.networkFirst {
+		return own
 	}
-	if code := l.g.count(network); code != wire.CodeOK {
-		return code
-	}
-	code := l.admit()
-	if code != wire.CodeOK {
+	all := l.admit()
+	switch {
+	case own != wire.CodeOK && all == wire.CodeOK:
+		l.g.conns.Add(-1)
+		return own
+	case own == wire.CodeOK && all != wire.CodeOK:
 		l.g.sources.leave(network)
 	}
-	return code
+	return all
 }
 
 // admit counts a new connection in, or says why it is refused. When there are as

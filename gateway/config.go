@@ -205,10 +205,8 @@ func (c Config) complete() (Config, error) {
 			return c, fmt.Errorf("config: broadcast[%d]: %w", i, err)
 		}
 	}
-	for name, q := range c.Quotas {
-		if err := q.validate(); err != nil {
-			return c, fmt.Errorf("config: quotas[%q]: %w", name, err)
-		}
+	if err := checkQuotas(c.Quotas); err != nil {
+		return c, err
 	}
 	c.Limits = c.Limits.withDefaults(c.onLoopback())
 	if err := c.Limits.validate(); err != nil {

@@ -334,10 +334,8 @@ func (g *Gateway) Reload(cfg Config) error {
 	if g.opens(&cfg) {
 		return fmt.Errorf("config: listen_tls: %s stays open until a restart, and with this anyone could connect: keep a way for devices to prove who they are (tls.device_ca, tokens.keys or tokens.static), or allow it with insecure", g.cfg.ListenTLS)
 	}
-	for name, q := range cfg.Quotas {
-		if err := q.validate(); err != nil {
-			return fmt.Errorf("config: quotas[%q]: %w", name, err)
-		}
+	if err := checkQuotas(cfg.Quotas); err != nil {
+		return err
 	}
 	r, err := rulesOf(&cfg)
 	if err != nil {

@@ -28,6 +28,16 @@ func (q Quota) validate() error {
 	return nil
 }
 
+// checkQuotas validates all of them.
+func checkQuotas(quotas map[string]Quota) error {
+	for name, q := range quotas {
+		if err := q.validate(); err != nil {
+			return fmt.Errorf("config: quotas[%q]: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // quotaOf is the quota of a tenant.
 func quotaOf(quotas map[string]Quota, tenant string) Quota {
 	if q, ok := quotas[tenant]; ok {

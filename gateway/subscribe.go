@@ -11,7 +11,8 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 	if s.byNumber(q.Sub) >= 0 {
 		return &wire.Error{Code: wire.CodeOutOfOrder, Type: wire.TypeSubscribe, Field: "sub is in use"}
 	}
-	if code := l.maySubscribe(s, q); code != wire.CodeOK {
+	code, picky := l.maySubscribe(s, q)
+	if code != wire.CodeOK {
 		l.refuseSub(s, q, code)
 		return nil
 	}
@@ -29,7 +30,7 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 			l.refuseSub(s, q, wire.CodeThrottled)
 			return nil
 		}
-		l.subscribeGroup(s, q)
+		l.subscribeGroup(s, q, picky)
 		return nil
 	}
 	if !l.g.broadcast(string(q.Filter)) {
@@ -64,24 +65,25 @@ func (l *loop) refuseSub(s *session, q wire.Subscribe, code wire.Code) {
 // retryMillis is the delay that goes with the codes of ClassLater.
 const retryMillis = 1000
 
-// maySubscribe is what can be decided before the topic is known.
-func (l *loop) maySubscribe(s *session, q wire.Subscribe) wire.Code {
+// maySubscribe is what can be decided before the topic is known, and whether each
+// message has to be asked for.
+func (l *loop) maySubscribe(s *session, q wire.Subscribe) (code wire.Code, picky bool) {
 	switch {
 	case q.Topic != 0:
-		return wire.CodeNotSupported // no table was agreed on
+		return wire.CodeNotSupported, false // no table was agreed on
 	case wire.CheckFilter(q.Filter) != nil && !l.g.cfg.without.topicCheck:
-		return wire.CodeBadTopic
+		return wire.CodeBadTopic, false
 	case q.PublishOnly && wire.IsWildcard(q.Filter):
-		return wire.CodeBadTopic
+		return wire.CodeBadTopic, false
 	case len(s.subs) >= l.g.limits.Load().Subscriptions:
-		return wire.CodeTooManySubs
+		return wire.CodeTooManySubs, false
 	}
 	return l.granted(s, q)
 }
 
 // granted asks for permission. A wildcard that is granted in part stands, and each
 // of its messages is asked for.
-func (l *loop) granted(s *session, q wire.Subscribe) wire.Code {
+func (l *loop) granted(s *session, q wire.Subscribe) (code wire.Code, picky bool) {
 	filter, asked, ok := string(q.Filter), ActionSubscribe, false
 	wild := wire.IsWildcard(q.Filter)
 	switch {
@@ -89,28 +91,29 @@ func (l *loop) granted(s *session, q wire.Subscribe) wire.Code {
 		asked = ActionPublish
 		ok = l.g.may(s, asked, filter)
 	case wild:
-		ok = l.g.covers(s, filter) != access.None
+		cover := l.g.covers(s, filter)
+		ok, picky = cover != access.None, cover == access.Part
 	default:
 		ok = l.g.may(s, asked, filter)
 	}
 	switch {
 	case !ok:
-		return wire.CodeNotGranted
+		return wire.CodeNotGranted, false
 	case q.Start != wire.StartNow && !wild && !q.PublishOnly && s.tenant.usage.inDebt():
-		return wire.CodeThrottled // a replay would add to it
+		return wire.CodeThrottled, false // a replay would add to it
 	}
-	return wire.CodeOK
+	return wire.CodeOK, picky
 }
 
 // subscribeGroup joins the sessions of this loop with the same wildcard. It
 // starts with the next message: positions are told topic by topic.
-func (l *loop) subscribeGroup(s *session, q wire.Subscribe) {
+func (l *loop) subscribeGroup(s *session, q wire.Subscribe, picky bool) {
 	sl := l.slots.at(s.n)
 	if sl.flags&flagNamed != 0 {
 		q.Track = false // a position needs an id
 	}
 	l.joinGroup(s, q)
-	if l.g.covers(s, string(q.Filter)) == access.Part {
+	if picky {
 		l.pick(s, true)
 	}
 	l.noEcho(s, q)

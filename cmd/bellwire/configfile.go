@@ -36,21 +36,32 @@ func readConfigFile(path string, s *Settings) (map[string]origin, error) {
 // parseConfig is readConfigFile for a file that was read already; name is only for errors.
 func parseConfig(name string, text []byte, s *Settings) (map[string]origin, error) {
 	reader := &configReader{name: name, settings: s, origins: map[string]origin{}}
-	file, err := parser.ParseBytes(text, 0)
+	err := readDocument(text, reader.document, func(at *token.Token) {
+		reader.wrong(at, "", "a second document: keep all settings in one, without ---")
+	})
 	if err != nil {
 		return nil, reader.syntaxError(err)
-	}
-	for i, doc := range file.Docs {
-		if i > 0 && doc.Body != nil {
-			reader.wrong(doc.Body.GetToken(), "", "a second document: keep all settings in one, without ---")
-			continue
-		}
-		reader.document(doc.Body)
 	}
 	if len(reader.failed.problems) > 0 {
 		return nil, &reader.failed
 	}
 	return reader.origins, nil
+}
+
+// readDocument has the document of a YAML file read, and each further one complained about.
+func readDocument(text []byte, read func(ast.Node), further func(at *token.Token)) error {
+	file, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return err
+	}
+	for i, doc := range file.Docs {
+		if i > 0 && doc.Body != nil {
+			further(doc.Body.GetToken())
+			continue
+		}
+		read(doc.Body)
+	}
+	return nil
 }
 
 // configReader walks the file's tree, so that each key and value is known with its place. Every setting is a leaf of

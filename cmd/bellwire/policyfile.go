@@ -9,7 +9,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
 	"github.com/bellwire/bellwire/gateway/access"
@@ -41,16 +40,11 @@ func readPolicyFile(path string) (*access.Policy, map[string]quota, error) {
 // parsePolicy is readPolicyFile for a file that was read already; name is only for errors.
 func parsePolicy(name string, text []byte) (*access.Policy, map[string]quota, error) {
 	r := &policyReader{name: name, places: map[string]*token.Token{}, quotas: map[string]quota{}}
-	file, err := parser.ParseBytes(text, 0)
+	err := readDocument(text, r.document, func(at *token.Token) {
+		r.wrong(at, "policy", "a second document: keep all rules in one, without ---")
+	})
 	if err != nil {
 		return nil, nil, r.syntaxError(err)
-	}
-	for i, doc := range file.Docs {
-		if i > 0 && doc.Body != nil {
-			r.wrong(doc.Body.GetToken(), "policy", "a second document: keep all rules in one, without ---")
-			continue
-		}
-		r.document(doc.Body)
 	}
 	if len(r.failed.problems) > 0 {
 		return nil, nil, &r.failed // rules that were not read would only be complained about twice
