@@ -13,8 +13,9 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// echoing is a gateway for good devices: what comes back is what back makes of a message, the n-th of its device.
-func echoing(t *testing.T, back func(n int, frame []byte) (frames [][]byte, end bool)) goodOrder {
+// accepting has a function of the test take each connection to an address, until the test ends.
+func accepting(t *testing.T, take func(net.Conn)) netip.AddrPort {
+	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
@@ -24,14 +25,19 @@ func echoing(t *testing.T, back func(n int, frame []byte) (frames [][]byte, end 
 			if err != nil {
 				return
 			}
-			go echo(c, back)
+			take(c)
 		}
 	}()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// echoing is a gateway for good devices: what comes back is what back makes of a message, the n-th of its device.
+func echoing(t *testing.T, back func(n int, frame []byte) (frames [][]byte, end bool)) goodOrder {
+	at := accepting(t, func(c net.Conn) { go echo(c, back) })
 	a, err := newAuthority()
 	require.NoError(t, err)
 	roots, err := a.encode(false)
 	require.NoError(t, err)
-	at := l.Addr().(*net.TCPAddr).AddrPort()
 	return goodOrder{Plain: secret{Remote: at, Sources: 2}, TLS: secret{Remote: netip.AddrPort{}, Roots: roots}, Devices: 3, Topic: "t", Payload: 20}
 }
 

@@ -215,19 +215,7 @@ func TestAttackersAreOfAllKinds(t *testing.T) {
 // An attack that the server ends at once is none, and one that it ends after a while comes again.
 func TestAssaultCountsWhatIsOpen(t *testing.T) {
 	serve := func(end func(net.Conn)) assaultOrder {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		require.NoError(t, err)
-		t.Cleanup(func() { l.Close() })
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				end(c)
-			}
-		}()
-		at := l.Addr().(*net.TCPAddr).AddrPort()
+		at := accepting(t, end)
 		return assaultOrder{Plain: at, TLS: at, Open: 60, Sources: 10, Within: 300 * time.Millisecond}
 	}
 	_, err := newAssault(t.Context(), serve(func(c net.Conn) { c.Close() }))

@@ -71,17 +71,16 @@ const (
 // denial is what the audit log says of one refusal. No field may hold a token, a
 // key or a payload; an error's text may, if its author was careless.
 type denial struct {
-	code    wire.Code
-	status  int            // of HTTP, instead of the code
-	id      wire.Identity  // whose session it is; zero: nobody's yet
-	proven  bool           // else id is only what the device says it is
-	claimed string         // what somebody who was not believed says it is
-	from    netip.AddrPort // who connected
-	via     netip.AddrPort // through which proxy
-	by      netip.AddrPort // who took over
-	topic   string         // or filter
-	admin   string         // who asked
-	reason  string         // for people, in our own words
+	code   wire.Code
+	status int            // of HTTP, instead of the code
+	id     wire.Identity  // whose session it is; zero: nobody's yet
+	proven bool           // else id is only what the device says it is
+	from   netip.AddrPort // who connected
+	via    netip.AddrPort // through which proxy
+	by     netip.AddrPort // who took over
+	topic  string         // or filter
+	admin  string         // who asked
+	reason string         // for people, in our own words
 }
 
 // audit writes who was refused what, and why. Lines are written by a goroutine
@@ -208,8 +207,6 @@ func (d *denial) attrs() []slog.Attr {
 		out = append(out, slog.String("tenant", d.id.Tenant), slog.String("device", d.id.Device))
 	case d.id.Tenant != "":
 		out = append(out, slog.String("claimed", quoted(d.id.String())))
-	case d.claimed != "":
-		out = append(out, slog.String("claimed", quoted(d.claimed)))
 	}
 	for _, a := range []struct {
 		key  string
@@ -268,6 +265,8 @@ func (g *Gateway) provesDevices() bool {
 func (l *loop) auditFrame(s *session, t wire.Type, code wire.Code, err error) {
 	k, reason := auditFrame, ""
 	switch {
+	case code == wire.CodeThrottled:
+		k, reason = auditQuota, textOf(err)
 	case t == wire.TypeHello && code.Class() != wire.ClassNeverSoftware:
 		k = auditAuthenticate
 	case t == wire.TypeHello || t == wire.TypeAuth:
@@ -281,11 +280,14 @@ func (l *loop) auditFrame(s *session, t wire.Type, code wire.Code, err error) {
 // *wire.Error, because another error may quote the token; if this one does, it is
 // not shown.
 func (l *loop) auditIdentity(s *session, h wire.Hello, code wire.Code, err *wire.Error) {
-	reason := ""
+	k, reason := auditAuthenticate, ""
+	if code == wire.CodeThrottled {
+		k = auditQuota
+	}
 	if err != nil && (len(h.Auth) == 0 || !strings.Contains(err.Field, string(h.Auth))) {
 		reason = err.Field
 	}
-	l.audited(s, auditAuthenticate, code, nil, reason)
+	l.audited(s, k, code, nil, reason)
 }
 
 // auditPublish says that a publish was not allowed; what passes by itself, such as

@@ -1,16 +1,13 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,36 +17,16 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// auditLog is what an audit log has been given.
-type auditLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *auditLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *auditLog) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
-
-// lines are all that were written, without time and level.
-func (l *auditLog) lines(t *testing.T, a *audit) (out []map[string]any) {
+// plain are the lines without what all have.
+func plain(t *testing.T, log *AuditLog, g *Gateway) []map[string]any {
 	t.Helper()
-	a.flush(time.Minute)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for line := range strings.Lines(l.buf.String()) {
-		var v map[string]any
-		require.NoError(t, json.Unmarshal([]byte(line), &v))
-		require.Equal(t, "audit", v["msg"])
-		delete(v, "time")
-		delete(v, "msg")
-		out = append(out, v)
+	lines := log.Lines(t, g)
+	for _, line := range lines {
+		require.Equal(t, "audit", line["msg"])
+		delete(line, "time")
+		delete(line, "msg")
 	}
-	l.buf.Reset()
-	return out
+	return lines
 }
 
 // canary is what no line may hold.
@@ -58,10 +35,10 @@ const canary = "canary-eyJhbGciOiJFZERTQSJ9"
 // Each refusal has its line, with who, from where, what about and why; none holds
 // what the device proves itself by, or a payload.
 func TestAuditLines(t *testing.T) {
-	var log auditLog
+	var log AuditLog
 	believed := true
 	m := newSim(t, Config{
-		Audit: log.logger(),
+		Audit: log.Logger(),
 		Authorize: func(_ wire.Identity, _ Action, topic string) error {
 			if strings.HasSuffix(topic, "secret") {
 				return errors.New(canary)
@@ -115,7 +92,7 @@ func TestAuditLines(t *testing.T) {
 		who(map[string]any{"event": "frame", "code": "a2", "means": "unknown type", "reason": "wire: TYPE_0x7f: not known in version 1 (unknown type)"}),
 		who(map[string]any{"level": "INFO", "event": "replace", "code": "82", "means": "replaced by a newer connection", "by": from}),
 		{"level": level, "event": "authenticate", "code": "81", "means": "revoked", "from": from, "reason": "withdrawn yesterday"},
-	}, log.lines(t, m.g.audit))
+	}, plain(t, &log, m.g))
 	require.True(t, d2.closed || d2.s.stage == stageClosing)
 	require.Equal(t, stageOpen, d3.s.stage)
 }
@@ -124,8 +101,8 @@ func TestAuditLines(t *testing.T) {
 // token that a gateway without an authenticator takes for a name, nor one that an
 // error quotes. A device that only names itself is marked as such.
 func TestAuditHoldsNoSecrets(t *testing.T) {
-	var log auditLog
-	m := newSim(t, Config{Audit: log.logger()})
+	var log AuditLog
+	m := newSim(t, Config{Audit: log.Logger()})
 	c := m.connect(0)
 	h := hello("bad name " + canary)
 	c.write(h.Append(nil))
@@ -145,7 +122,7 @@ func TestAuditHoldsNoSecrets(t *testing.T) {
 		s.s.stage = stageProving
 		m.g.loops[0].proven(s.s, hello(canary), wire.Identity{}, nil, err)
 	}
-	lines := log.lines(t, m.g.audit)
+	lines := plain(t, &log, m.g)
 	require.Len(t, lines, 6)
 	require.NotContains(t, fmt.Sprint(lines), canary)
 	for i, code := range []string{"80", "a", "c9", "80", "80", "25"} {
@@ -158,8 +135,8 @@ func TestAuditHoldsNoSecrets(t *testing.T) {
 // A flood of one kind costs that kind its lines, says how many, and hides no other.
 func TestAuditFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log auditLog
-		a := newAudit(log.logger())
+		var log AuditLog
+		a := newAudit(log.Logger())
 		flood := func(n int) {
 			for range n {
 				a.refused(auditPublish, denial{code: wire.CodeNotGranted})
@@ -168,7 +145,7 @@ func TestAuditFlood(t *testing.T) {
 		}
 		flood(1000)
 		a.refused(auditConnect, denial{code: wire.CodeOverload})
-		lines := log.lines(t, a)
+		lines := plain(t, &log, &Gateway{audit: a})
 		require.Len(t, lines, auditBurst+1)
 		require.Equal(t, "connect", lines[auditBurst]["event"])
 		require.NotContains(t, lines[auditBurst], "suppressed", "that is of the other kind")
@@ -177,7 +154,7 @@ func TestAuditFlood(t *testing.T) {
 
 		time.Sleep(time.Second)
 		flood(1000)
-		lines = log.lines(t, a)
+		lines = plain(t, &log, &Gateway{audit: a})
 		require.Len(t, lines, auditPerSecond)
 		require.EqualValues(t, 900, lines[0]["suppressed"])
 		require.NotContains(t, lines[1], "suppressed", "it is said once")

@@ -1,8 +1,16 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -55,3 +63,34 @@ const MostHeld = mostHeld
 
 // FlushAudit waits until the audit log is written.
 func FlushAudit(g *Gateway) { g.audit.flush(time.Minute) }
+
+// AuditLog keeps what an audit log is given.
+type AuditLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *AuditLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+// Logger is what Config.Audit takes.
+func (l *AuditLog) Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
+
+// Lines are those since the last call, once all of a gateway are written.
+func (l *AuditLog) Lines(t *testing.T, g *Gateway) (out []map[string]any) {
+	t.Helper()
+	FlushAudit(g)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.buf.String()) {
+		var v map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &v))
+		out = append(out, v)
+	}
+	l.buf.Reset()
+	return out
+}

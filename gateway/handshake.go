@@ -61,7 +61,7 @@ func (l *loop) feed(s *session, b []byte) {
 
 // shakeHands does the handshake, off the loop, and posts how it ended.
 func (l *loop) shakeHands(ctx context.Context, of handle, h *handshake, t *ticket) {
-	proof, err := l.caught(func() (*secure.Proof, error) {
+	proof, err := caught(l, func() (*secure.Proof, error) {
 		return h.conn.Handshake(ctx, t, func(b []byte) {
 			b = bytes.Clone(b)
 			l.mail.post(entry{call: func(l *loop) {
@@ -81,24 +81,6 @@ func (l *loop) shakeHands(ctx context.Context, of handle, h *handshake, t *ticke
 	}})
 }
 
-// errPanicked is what a panic is for the one device that it happened for.
-var errPanicked = errors.New("checking it failed")
-
-// caught runs fn off the loop. What strangers send is parsed in there, so a panic
-// costs the one connection, as it does on the loop.
-func (l *loop) caught(fn func() (*secure.Proof, error)) (p *secure.Proof, err error) {
-	if !l.g.cfg.without.recover {
-		defer func() {
-			if r := recover(); r != nil {
-				l.counters.panics.Add(1)
-				l.log.Error("proving a device panicked; it is refused", "panic", r, "stack", stack())
-				p, err = nil, errPanicked
-			}
-		}()
-	}
-	return fn()
-}
-
 // shaken goes on with a connection whose handshake is done. One whose certificate
 // was refused is told so in frames, inside TLS: devices know what to do about codes
 // [W-3.1].
@@ -109,7 +91,7 @@ func (l *loop) shaken(s *session, p *secure.Proof, err error) {
 	if err == nil && p != nil {
 		err = l.g.check(p) // a reload may have come between
 	}
-	if err != nil && !errors.As(err, &refused) {
+	if err != nil && (errors.Is(err, errPanicked) || !errors.As(err, &refused)) { // TLS does not stand
 		code := wire.CodeNotAuthenticated
 		if errors.Is(err, errShed) {
 			code = wire.CodeOverload // it has done nothing wrong

@@ -89,7 +89,7 @@ func randomDevice() string { return fmt.Sprintf("anon-%016x", rand.Uint64()) }
 func (l *loop) prove(of handle, h wire.Hello, from netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(l.g.ctx, l.g.limits.Load().AuthenticateWithin)
 	defer cancel()
-	id, err := l.authenticate(ctx, h, from)
+	id, err := caught(l, func() (wire.Identity, error) { return l.g.cfg.Authenticate(ctx, h, from) })
 	l.g.proving.Add(-1) // before the answer: whoever has seen that finds a free place
 	if err == nil {
 		if err = id.Check(); err != nil {
@@ -105,19 +105,25 @@ func (l *loop) prove(of handle, h wire.Hello, from netip.AddrPort) {
 	}})
 }
 
-// authenticate turns a panic of the hook into a refusal of this one device.
-func (l *loop) authenticate(ctx context.Context, h wire.Hello, from netip.AddrPort) (id wire.Identity, err error) {
+// caught runs off the loop what proves one device. Hooks are called in there, and
+// what strangers send is parsed, so a panic costs the one connection, as it does on
+// the loop.
+func caught[T any](l *loop, fn func() (T, error)) (proven T, err error) {
 	if !l.g.cfg.without.recover {
 		defer func() {
 			if p := recover(); p != nil {
 				l.counters.panics.Add(1)
-				l.log.Error("Authenticate panicked; the device is refused", "panic", p, "stack", stack())
-				err = &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "authentication failed"}
+				l.log.Error("proving a device panicked; it is refused", "panic", p, "stack", stack())
+				err = errPanicked
 			}
 		}()
 	}
-	return l.g.cfg.Authenticate(ctx, h, from)
+	return fn()
 }
+
+// errPanicked is what a panic is for the one device that it happened for: nothing is
+// known about it, so it may come again.
+var errPanicked = &wire.Error{Code: wire.CodeOverload, Type: wire.TypeHello, Field: "authentication failed"}
 
 // proven goes on with a session after the authenticator's answer, or that of this
 // gateway's own trust, which is p then.

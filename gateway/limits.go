@@ -67,7 +67,8 @@ type Limits struct {
 	// each holds a goroutine.
 	Authenticating int
 	// Handshakes bounds the TLS handshakes under way; when there are more, the
-	// oldest goes. Default 4,096: each holds a goroutine and at most 32 KiB.
+	// oldest goes. Default 4,096: each holds a goroutine and, with an ordinary
+	// hello, at most 32 KiB.
 	Handshakes int
 	// UnprovenPerNetwork bounds the connections of one source network, which is
 	// an IPv4 address or 64 bits of IPv6, that have not proven who they are.

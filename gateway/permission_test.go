@@ -89,7 +89,7 @@ func (m *sim) beginPass() {
 }
 
 // BC-12, MS-17: a revoked subscription is ended unasked, also when ten thousand sessions are asked about, and brings nothing afterwards.
-func TestRevokedWithinASecond(t *testing.T) {
+func TestRevokedInTurns(t *testing.T) {
 	const sessions = 10_000
 	m := newSim(t, Config{})
 	l := m.g.loops[0]

@@ -20,8 +20,8 @@ type proof struct {
 	asked         uint32         // second at which the last one was
 }
 
-// proofOf is the session's proof, made if there is none.
-func (l *loop) proofOf(s *session) *proof {
+// proofOrNew is the session's proof, made if there is none.
+func (s *session) proofOrNew() *proof {
 	if s.proof == nil {
 		s.proof = &proof{}
 	}
@@ -53,7 +53,10 @@ func (l *loop) believe(s *session, p *secure.Proof) {
 	if p == nil {
 		return
 	}
-	pr := l.proofOf(s)
+	pr := s.proofOrNew()
+	if pr.Proof != nil && pr.Proof.ByCertificate() {
+		pr.certificate = pr.Proof
+	}
 	pr.Proof, pr.expires, pr.remind = p, 0, 0
 	if pr.ends().IsZero() {
 		return
@@ -102,8 +105,7 @@ func (p *proof) notice(now uint32) wire.Auth {
 // over [W-3.3].
 func (l *loop) ends(s *session, now uint32) bool {
 	p := s.proof
-	switch {
-	case p == nil || p.expires == 0:
+	if p == nil || p.expires == 0 {
 		return true
 	}
 	// Asked anew: the clock may have been set, or have run on while the machine slept.

@@ -1,8 +1,6 @@
 package gateway_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,51 +13,32 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// brittle is a trust whose clock panics after so many looks, and a token of it. The
+// brittle is a trust whose clock panics after so many looks, and its site. The
 // first look is the loop's, when it makes a TLS connection; the next ones are those
 // of the goroutine that computes.
-func brittle(t *testing.T, looks int64) (trust *secure.Trust, roots *x509.CertPool, token string) {
+func brittle(t *testing.T, looks int64) (*secure.Trust, *gatewaytest.Site) {
 	t.Helper()
-	period := secure.Period{From: time.Now(), For: time.Hour}
-	authority, _, err := secure.NewAuthority("test", period)
-	require.NoError(t, err)
-	pair, err := authority.Gateway([]string{"gw.example"}, period)
-	require.NoError(t, err)
-	certificate, err := tls.X509KeyPair(pair.Certificate, pair.Key)
-	require.NoError(t, err)
-	private, public, err := secure.NewTokenKey()
-	require.NoError(t, err)
-	key, err := secure.ParseTokenKey(public)
-	require.NoError(t, err)
-	signer, err := secure.ParseTokenPrivateKey(private)
-	require.NoError(t, err)
-	token, err = secure.IssueToken(signer, secure.Claims{Subject: "default/a", Expires: period.From.Add(time.Hour)})
-	require.NoError(t, err)
+	s := gatewaytest.NewSite(t)
 	var looked, made atomic.Int64
-	trust, err = secure.NewTrust(secure.Config{
-		Certificates: []tls.Certificate{certificate},
-		TokenKeys:    []secure.TokenKey{{ID: secure.TokenKeyID(key), Key: key}},
-		Now: func() time.Time {
+	trust := s.Trust(func(c *secure.Config) {
+		c.Now = func() time.Time {
 			if made.Load() != 0 && looked.Add(1) > looks {
 				panic("brittle")
 			}
 			return time.Now()
-		},
+		}
 	})
-	require.NoError(t, err)
 	made.Store(1)
-	roots = x509.NewCertPool()
-	roots.AddCert(authority.Certificate())
-	return trust, roots, token
+	return trust, s
 }
 
 // A panic while a stranger's handshake is computed costs that connection, not the
 // process (MS-17). The control would end the process: TestPanicCostsOneConnection
 // shows it for hooks, which have the same guard.
 func TestPanicInAHandshake(t *testing.T) {
-	trust, roots, _ := brittle(t, 1)
+	trust, site := brittle(t, 1)
 	g := gatewaytest.Start(t, gateway.Config{Loops: 1, ListenTLS: "127.0.0.1:0", Trust: trust})
-	_, err := tls.Dial("tcp", g.TLSAddr().String(), &tls.Config{RootCAs: roots, ServerName: "gw.example"})
+	_, err := gatewaytest.TryShake(t, g.TLSAddr(), site.Config())
 	require.Error(t, err)
 	require.Equal(t, "1", metrics(t, g)["bellwire_panics_total"])
 	eventually(t, func() bool { return g.Status().Connections == 0 && g.Status().Handshakes == 0 })
@@ -68,7 +47,8 @@ func TestPanicInAHandshake(t *testing.T) {
 // The same of a token, in HELLO and in AUTH.
 func TestPanicInAToken(t *testing.T) {
 	for _, looks := range []int64{0, 2} { // HELLO takes two: it is asked about again on the loop
-		trust, _, token := brittle(t, looks)
+		trust, site := brittle(t, looks)
+		token := site.Token("default/a", nil)
 		g := gatewaytest.Start(t, gateway.Config{Loops: 1, Trust: trust})
 		d := gatewaytest.Connect(t, g.Addr())
 		d.Send(gatewaytest.Hello(token).Append(nil))

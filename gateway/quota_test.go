@@ -44,7 +44,8 @@ func (m *sim) offer(c *simConn, seq uint64, topic string, size int) (wire.Code, 
 // MS-18: a tenant has as many devices as it may; who comes back on another
 // connection replaces itself, and other tenants notice nothing.
 func TestQuotaConnections(t *testing.T) {
-	m := newSim(t, Config{Quotas: map[string]Quota{"acme": {Connections: 2}, AnyTenant: {Connections: 1}}})
+	var log AuditLog
+	m := newSim(t, Config{Audit: log.Logger(), Quotas: map[string]Quota{"acme": {Connections: 2}, AnyTenant: {Connections: 1}}})
 	m.member("acme", "a")
 	b := m.member("acme", "b")
 	refused := m.connect(0)
@@ -52,6 +53,9 @@ func TestQuotaConnections(t *testing.T) {
 	id := wire.Identity{Tenant: "acme", Device: "c"}
 	l.proven(refused.s, hello("c"), id, nil, nil)
 	require.Equal(t, []string{"CLOSE 0 throttled by tenant"}, refused.frames())
+	lines := log.Lines(t, m.g)
+	require.Len(t, lines, 1)
+	require.Equal(t, "quota", lines[0]["event"])
 
 	again := m.member("acme", "b")
 	m.drain()

@@ -175,7 +175,7 @@ func TestCostOfStrangers(t *testing.T) {
 func TestOldestHandshakeIsShed(t *testing.T) {
 	var log ledger
 	s := gatewaytest.NewSite(t)
-	g := s.Start(gateway.Config{Loops: 2, Limits: gateway.Limits{Handshakes: 4}, Audit: log.logger()})
+	g := s.Start(gateway.Config{Loops: 2, Limits: gateway.Limits{Handshakes: 4}, Audit: log.Logger()})
 	hello := clientHello(t, s.Config())
 	var all []net.Conn
 	for i := range 6 {
@@ -201,7 +201,7 @@ func TestOldestHandshakeIsShed(t *testing.T) {
 			require.ErrorAs(t, err, &timeout, "%d", i)
 		}
 	}
-	lines := log.lines(t, g)
+	lines := log.Lines(t, g)
 	require.Len(t, lines, 2)
 	for i, line := range lines {
 		require.Equal(t, []any{"handshake", "40", "shed for a newer connection", all[i].LocalAddr().String()},
@@ -217,7 +217,7 @@ func TestLongRecordsOfStrangers(t *testing.T) {
 	bothWays(t, "heldLimit", "still open", func(t *testing.T, guard string) error {
 		var log ledger
 		s := gatewaytest.NewSite(t)
-		g := s.Start(gateway.Config{Audit: log.logger()}.Without(guard))
+		g := s.Start(gateway.Config{Audit: log.Logger()}.Without(guard))
 		d := gatewaytest.Connect(t, g.TLSAddr())
 		slow := &held{Conn: d.Conn}
 		client := tls.Client(slow, s.Config())

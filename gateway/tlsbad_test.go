@@ -98,7 +98,7 @@ func TestIntruders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log ledger
-			g := s.Start(gateway.Config{Loops: 2, Trust: s.Trust(in.trust), Audit: log.logger()})
+			g := s.Start(gateway.Config{Loops: 2, Trust: s.Trust(in.trust), Audit: log.Logger()})
 			check := bystander(t, s, g)
 			cfg := s.Config()
 			if in.cert != nil {
@@ -127,7 +127,7 @@ func TestIntruders(t *testing.T) {
 				require.NotContains(t, fmt.Sprint(line), in.token)
 			}
 			check()
-			require.Empty(t, log.lines(t, g))
+			require.Empty(t, log.Lines(t, g))
 		})
 	}
 }
@@ -188,7 +188,7 @@ func TestWrongProtocols(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log ledger
-			g := s.Start(gateway.Config{Loops: 1, ProxyFrom: c.proxyFrom, Audit: log.logger()})
+			g := s.Start(gateway.Config{Loops: 1, ProxyFrom: c.proxyFrom, Audit: log.Logger()})
 			addr := g.Addr()
 			if c.secure {
 				addr = g.TLSAddr()
@@ -215,7 +215,7 @@ func TestWrongProtocols(t *testing.T) {
 func TestOldTLS(t *testing.T) {
 	s := gatewaytest.NewSite(t)
 	var log ledger
-	g := s.Start(gateway.Config{Audit: log.logger()})
+	g := s.Start(gateway.Config{Audit: log.Logger()})
 	cfg := s.Config(s.Device("acme/old"))
 	cfg.MinVersion, cfg.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
 	d, err := gatewaytest.TryShake(t, g.TLSAddr(), cfg)
@@ -271,7 +271,7 @@ func TestReloadedTrust(t *testing.T) {
 			t.Run(name+" "+stage, func(t *testing.T) {
 				t.Parallel()
 				var log ledger
-				g := s.Start(gateway.Config{Loops: 2, Trust: s.Trust(both), Audit: log.logger()})
+				g := s.Start(gateway.Config{Loops: 2, Trust: s.Trust(both), Audit: log.Logger()})
 				stays := gatewaytest.JoinTLS(t, g.TLSAddr(), s.Config(s.Device("acme/stays")), "")
 				d, event := gatewaytest.Connect(t, g.TLSAddr()), "revoke"
 				slow := &held{Conn: d.Conn}

@@ -75,7 +75,7 @@ func TestResumedIsAskedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var log ledger
-			g := s.Start(gateway.Config{Audit: log.logger()})
+			g := s.Start(gateway.Config{Audit: log.Logger()})
 			cert := kitchen
 			if name == "expired" {
 				cert = s.DeviceOf(s.Devices, "acme/kitchen", secure.Period{From: time.Now(), For: 10 * time.Hour})
@@ -117,7 +117,7 @@ func TestBehindProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bothWays(t, "sources", "the third of a network came in", func(t *testing.T, guard string) error {
 				var log ledger
-				g := s.Start(gateway.Config{Loops: 1, ProxyFrom: here, Audit: log.logger(), Limits: gateway.Limits{UnprovenPerNetwork: 2}}.Without(guard))
+				g := s.Start(gateway.Config{Loops: 1, ProxyFrom: here, Audit: log.Logger(), Limits: gateway.Limits{UnprovenPerNetwork: 2}}.Without(guard))
 				addr := g.Addr()
 				if name == "TLS" {
 					addr = g.TLSAddr()
@@ -148,7 +148,7 @@ func TestBehindProxy(t *testing.T) {
 				eventually(t, func() bool { return askJSON[map[string]any](t, g, "/v1/gateway")["connections"] == 6.0 })
 				// Both have to have been read.
 				time.Sleep(50 * time.Millisecond)
-				require.Empty(t, log.lines(t, g))
+				require.Empty(t, log.Lines(t, g))
 				third := behindProxy(t, addr, "192.0.2.7:4713")
 				got, err := code(third, time.Second)
 				if err != nil {

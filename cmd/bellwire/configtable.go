@@ -254,7 +254,7 @@ var settingTable = []setting{
 	},
 	{
 		"limits.handshakes", "4096", "TLS handshakes under way at the same time; when there are more, the oldest goes",
-		"each takes a goroutine and up to 32 KiB, and one that hangs is an old one",
+		"each takes a goroutine and some 30 KiB, and one that hangs is an old one",
 		func(s *Settings) any { return &s.Limits.Handshakes },
 	},
 	{

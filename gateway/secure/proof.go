@@ -36,6 +36,13 @@ func (p *Proof) String() string {
 	return p.Identity.String() + " by " + p.by.String()
 }
 
+// ByCertificate reports whether a certificate proves it, which TLS has shown for the
+// whole of a connection; a token stands beside one, it does not replace it.
+func (p *Proof) ByCertificate() bool {
+	_, ok := p.by.(*byCertificate)
+	return ok
+}
+
 // Check asks again for a live session, of whichever Trust has made p: t is the
 // one of now. Anything that has ended gets CodeTokenExpired, which makes the
 // device come back with what it has by then; CodeRevoked and

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 
 	"github.com/bellwire/bellwire/gateway/secure"
 	"github.com/bellwire/bellwire/wire"
@@ -40,10 +39,8 @@ func (l *loop) verify(s *session, h wire.Hello, trust *secure.Trust) error {
 // verified goes on with a session whose token was looked at. One that has shown a
 // certificate as well has to be the same device by both.
 func (l *loop) verified(s *session, h wire.Hello, p *secure.Proof, err error) {
-	if err == nil && s.proof != nil && s.proof.Proof != nil {
-		if s.proof.certificate = s.proof.Proof; s.proof.Identity != p.Identity {
-			err = &wire.Error{Code: wire.CodeOtherTenant, Field: "certificate and token name different devices"}
-		}
+	if err == nil && s.proof != nil && s.proof.Proof != nil && s.proof.Identity != p.Identity {
+		err = &wire.Error{Code: wire.CodeOtherTenant, Field: "certificate and token name different devices"}
 	}
 	var id wire.Identity
 	if err == nil {
@@ -64,7 +61,7 @@ func (l *loop) renew(s *session, a wire.Auth) {
 		l.refuseRenewal(s, wire.CodeNotAuthenticated, "a token of more than 900 bytes")
 		return
 	}
-	p := l.proofOf(s)
+	p := s.proofOrNew()
 	now := l.g.now.Load()
 	if p.renewing || p.asked == now {
 		l.refuseRenewal(s, wire.CodeOverload, "one token a second is looked at")
@@ -89,11 +86,7 @@ func (l *loop) proveToken(ctx context.Context, t *ticket, trust *secure.Trust, t
 		return nil, &wire.Error{Code: wire.CodeOverload, Field: "not verified in time"}
 	}
 	defer t.Leave()
-	p, err := l.caught(func() (*secure.Proof, error) { return trust.Token(token) })
-	if errors.Is(err, errPanicked) {
-		err = &wire.Error{Code: wire.CodeOverload, Field: err.Error()}
-	}
-	return p, err
+	return caught(l, func() (*secure.Proof, error) { return trust.Token(token) })
 }
 
 func (l *loop) renewed(s *session, p *secure.Proof, err error) {
