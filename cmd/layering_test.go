@@ -44,12 +44,22 @@ var layers = map[string]layer{
 		tests: []string{"wire"},
 	},
 	"gateway": {
-		own: []string{"wire", "fanout", "gateway/access", "gateway/secure"},
+		own: []string{"wire", "fanout", "peer", "gateway/access", "gateway/secure"},
 		others: []string{
 			"github.com/panjf2000/gnet/v2", "github.com/prometheus", "github.com/cespare/xxhash/v2", "github.com/valyala/bytebufferpool",
 			"golang.org/x/sys", "golang.org/x/time",
 		},
 		tests: []string{"gateway/gatewaytest", "client", "gateway"},
+	},
+	"peer": {
+		own:    []string{"wire"},
+		others: []string{"github.com/klauspost/compress", "golang.org/x/sys"},
+		tests:  []string{"peer", "peer/history", "fanout"},
+	},
+	"peer/history": {own: []string{"wire"}, no: noSystem, noSpawn: true},
+	"gateway/central": {
+		own:    []string{"wire"},
+		others: []string{"github.com/nats-io/nats-server/v2", "github.com/nats-io/nats.go", "golang.org/x/time"},
 	},
 	"gateway/access": {own: []string{"wire"}, no: noSystem, noSpawn: true},
 	"gateway/gatewaytest": {
@@ -74,7 +84,7 @@ var layers = map[string]layer{
 	},
 	"cmd": {},
 	"cmd/bellwire": {
-		own: []string{"wire", "gateway", "gateway/access", "gateway/secure", "client", "bench"},
+		own: []string{"wire", "peer", "peer/history", "gateway", "gateway/access", "gateway/secure", "gateway/central", "client", "bench"},
 		others: []string{
 			"github.com/alecthomas/kong", "github.com/goccy/go-yaml", "github.com/HdrHistogram/hdrhistogram-go",
 			"github.com/prometheus", "golang.org/x/sys", "golang.org/x/term", "golang.org/x/time",
