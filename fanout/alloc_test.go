@@ -48,7 +48,7 @@ func TestNoAllocations(t *testing.T) { // not parallel: others' allocations woul
 			var loops uint64
 			sum += s.Publish(0,
 				func(offset uint64, tracked bool) fanout.Entry { return fanout.Entry{Frame: frame, From: sum} },
-				func(to uint64, e fanout.Entry) { loops |= to })
+				func(to, _ uint64, e fanout.Entry) { loops |= to })
 			sum += loops
 		}},
 		{"mark", func() { s.Mark(func(next uint64) { sum += next }) }},

@@ -271,7 +271,7 @@ func BenchmarkPublish(b *testing.B) {
 			for b.Loop() {
 				s.Publish(0,
 					func(uint64, bool) fanout.Entry { return fanout.Entry{Frame: frame} },
-					func(to uint64, e fanout.Entry) { loops |= to })
+					func(to, _ uint64, e fanout.Entry) { loops |= to })
 			}
 		})
 	}

@@ -102,7 +102,7 @@ func TestPublishWhileSubscribing(t *testing.T) {
 				topic := all[rng.IntN(topics)]
 				topic.Stream().Publish(0,
 					func(uint64, bool) fanout.Entry { return fanout.Entry{} },
-					func(to uint64, e fanout.Entry) {
+					func(to, _ uint64, e fanout.Entry) {
 						for loop := range boxes {
 							if to>>loop&1 != 0 {
 								boxes[loop].post(boxed{topic: topic, offset: e.Offset})

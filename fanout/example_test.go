@@ -25,7 +25,7 @@ func Example() {
 		func(offset uint64, tracked bool) fanout.Entry {
 			return fanout.Entry{Frame: []byte("hello")}
 		},
-		func(loops uint64, e fanout.Entry) {
+		func(loops, _ uint64, e fanout.Entry) {
 			fmt.Printf("offset %d to loops %02b: %s\n", e.Offset, loops, e.Frame)
 		})
 
@@ -65,7 +65,7 @@ func ExampleReader() {
 	for _, text := range []string{"one", "two", "three", "four"} {
 		stream.Publish(0,
 			func(uint64, bool) fanout.Entry { return fanout.Entry{Frame: []byte(text)} },
-			func(uint64, fanout.Entry) {})
+			func(_, _ uint64, _ fanout.Entry) {})
 	}
 
 	const now = 1

@@ -82,24 +82,61 @@ func (x *Index) Leave(g *Group, s Sub, tracks bool) {
 // audience, and whether the group has been told about the topic.
 type Link struct {
 	group *Group
-	from  atomic.Uint64 // offset; 0: no message has been published since the filters matched. Written under the stream's lock
+	from  atomic.Uint64 // post; 0: no message has been published since the filters matched. Written under the stream's lock
 	told  uint32        // joins of the group when it was last told; 0: never. Loop only
 	loop  uint8
+	of    []toldOf // copies that it was told about. Loop only
 }
 
 // Group returns the group.
 func (l *Link) Group() *Group { return l.group }
 
-// From returns the offset of the first message that the group is in the audience of, 0 if none has been published since
+// From returns the post of the first message that the group is in the audience of, 0 if none has been published since
 // it matches. Whoever gives several messages to a group at once leaves out those before it. Any goroutine may call it.
 func (l *Link) From() uint64 { return l.from.Load() }
 
-// Told reports whether the group has been told about the topic and nobody joined it since. For the loop only.
+// toldOf says which members were told about a copy: those after so many joins, in one era of its origin.
+type toldOf struct {
+	origin uint32
+	era    uint32
+	joins  uint32
+}
+
+// mostTold bounds what a link remembers. A group that is told twice takes no harm.
+const mostTold = 64
+
+// Told reports whether the group has been told about the topic's own stream and nobody joined it since. For the loop only.
 func (l *Link) Told() bool { return l.told == l.group.joins }
 
-// SetTold notes that all present members of the group have been told about the topic. For the loop only.
+// SetTold notes that all present members of the group have been told about the topic's own stream. For the loop only.
 func (l *Link) SetTold() { l.told = l.group.joins }
 
-// Retell makes Told false for all topics of the group, as if somebody had joined: for a member that missed a telling,
+// ToldOf is Told for the copy from an origin with that number. era is how often the caller has seen the origin end: what
+// was told before does not count. For the loop only.
+func (l *Link) ToldOf(origin, era uint32) bool {
+	for i := range l.of {
+		if l.of[i].origin == origin {
+			return l.of[i].era == era && l.of[i].joins == l.group.joins
+		}
+	}
+	return false
+}
+
+// SetToldOf is SetTold for ToldOf. For the loop only.
+func (l *Link) SetToldOf(origin, era uint32) {
+	told := toldOf{origin, era, l.group.joins}
+	for i := range l.of {
+		if l.of[i].origin == origin {
+			l.of[i] = told
+			return
+		}
+	}
+	if len(l.of) == mostTold {
+		l.of = append(l.of[:0], l.of[1:]...)
+	}
+	l.of = append(l.of, told)
+}
+
+// Retell makes Told and ToldOf false for all topics of the group, as if somebody had joined: for a member that missed a telling,
 // because another subscription had brought it the topic. For the loop only.
 func (g *Group) Retell() { g.joins++ }

@@ -34,7 +34,7 @@ func ensure(t testing.TB, x *fanout.Index, name string) *fanout.Topic {
 func publish(topic *fanout.Topic, now uint32, frame []byte) (offset, loops uint64) {
 	offset = topic.Stream().Publish(now,
 		func(uint64, bool) fanout.Entry { return fanout.Entry{Frame: frame} },
-		func(to uint64, _ fanout.Entry) { loops = to })
+		func(to, _ uint64, _ fanout.Entry) { loops = to })
 	return offset, loops
 }
 

@@ -171,6 +171,6 @@ func TestTracked(t *testing.T) {
 
 	tracked := false
 	x.Join(0, "a/+", 3, true)
-	topic.Stream().Publish(0, func(_ uint64, is bool) fanout.Entry { tracked = is; return fanout.Entry{} }, func(uint64, fanout.Entry) {})
+	topic.Stream().Publish(0, func(_ uint64, is bool) fanout.Entry { tracked = is; return fanout.Entry{} }, func(_, _ uint64, _ fanout.Entry) {})
 	require.True(t, tracked)
 }

@@ -16,16 +16,16 @@ type matched struct {
 	begun   atomic.Bool // all links have a from; written under the stream's lock
 }
 
-// begin notes that the message with that offset is the first of links that have had none. Messages before it may still
+// begin notes that the post with that number is the first of links that have had none. Messages before it may still
 // be in the mailbox of a loop because of other subscribers who were there then, while later ones before it are not: a group
 // that got those would see a hole that nobody announces.
-func (m *matched) begin(offset uint64) {
+func (m *matched) begin(post uint64) {
 	if m.begun.Load() {
 		return
 	}
 	for _, l := range m.links {
 		if l.from.Load() == 0 {
-			l.from.Store(offset)
+			l.from.Store(post)
 		}
 	}
 	m.begun.Store(true)

@@ -145,7 +145,7 @@ func (w *world) publish() {
 			w.elsewhere()
 			return fanout.Entry{}
 		},
-		func(loops uint64, e fanout.Entry) {
+		func(loops, _ uint64, e fanout.Entry) {
 			for loop := range modelLoops {
 				w.elsewhere()
 				if loops>>loop&1 != 0 {

@@ -14,6 +14,9 @@ func (s *Stream) Reader(from uint64) Reader {
 	return Reader{stream: s, offset: min(max(from, firstOffset), s.Next())}
 }
 
+// Stream returns what is read.
+func (r *Reader) Stream() *Stream { return r.stream }
+
 // Offset returns the reader's next position.
 func (r *Reader) Offset() uint64 { return r.offset }
 
@@ -21,8 +24,9 @@ func (r *Reader) Offset() uint64 { return r.offset }
 // ring no longer held. If nothing is left ok is false, and missed counts the positions up to the top.
 func (r *Reader) Next(now uint32) (e Entry, missed uint64, ok bool) {
 	s := r.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	s.expire(now)
 	found := s.ring.since(r.offset)
 	if found != nil {
@@ -44,8 +48,9 @@ func (r *Reader) Next(now uint32) (e Entry, missed uint64, ok bool) {
 // to read.
 func (r *Reader) Join(fn func(next uint64)) bool {
 	s := r.stream
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	if r.offset != s.next && !s.topic.index.without.joinAtTop {
 		return false
 	}

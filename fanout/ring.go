@@ -68,6 +68,17 @@ func (r *ring) push(e Entry) {
 	r.bytes += len(e.Frame)
 }
 
+// pushFront puts an entry before the oldest.
+func (r *ring) pushFront(e Entry) {
+	if r.n == len(r.entries) {
+		r.resize(max(1, 2*r.n))
+	}
+	r.head = (r.head - 1) & (len(r.entries) - 1)
+	r.n++
+	*r.at(0) = e
+	r.bytes += len(e.Frame)
+}
+
 func (r *ring) resize(places int) {
 	entries := make([]Entry, places)
 	for i := range r.n {

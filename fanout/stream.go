@@ -17,19 +17,24 @@ type Entry struct {
 // firstOffset leaves 0 for "nothing yet".
 const firstOffset = 1
 
-// Stream counts the messages of a topic and keeps the last ones in a ring. It exists as long as its topic: when memory
-// runs short its ring is emptied, never its count, so its life does not change. (Forgetting streams would have to begin
-// a new life; at some 200 bytes each it is not worth it.)
+// Stream counts the messages of a topic that come from one place and keeps the last ones in a ring. A topic has one of its
+// own, and a copy of one for each [Origin] elsewhere. The own one exists as long as its topic: when memory runs short its
+// ring is emptied, never its count, so its life does not change. (Forgetting it would have to begin a new life; at some
+// 200 bytes each it is not worth it.)
 //
-// All that must agree on the order of messages happens under the stream's lock: giving offsets, keeping messages,
-// posting them to the loops, and posting the markers where subscriptions start. The functions that callers pass in run
-// there: they must be short, must not use any stream, and must not wait for anyone who may be using one.
+// All that must agree on the order of messages happens under one lock, which all streams of a topic share: giving
+// offsets, keeping messages, posting them to the loops, and posting the markers where subscriptions start. The functions
+// that callers pass in run there: they must be short, must not use any stream, and must not wait for anyone who may be
+// using one.
 type Stream struct {
-	topic *Topic
+	topic   *Topic
+	foreign *foreign // nil: the topic's own stream
 
-	mu   sync.Mutex
-	next uint64
-	ring ring
+	mu     sync.Mutex                // of the own stream: guards all streams of the topic
+	posts  uint64                    // of the own stream: what was posted on the topic so far
+	copies atomic.Pointer[[]*Stream] // of the own stream: those of other origins; the list is immutable
+	next   uint64
+	ring   ring
 
 	published atomic.Uint32 // when last, in seconds; changes under mu, read by the budget without
 	place     place         // among all rings, under the budget's lock
@@ -39,81 +44,126 @@ func newStream(t *Topic) *Stream {
 	return &Stream{topic: t, next: firstOffset, place: unplaced}
 }
 
-// Life returns the life that the stream's offsets count in.
-func (s *Stream) Life() uint64 { return s.topic.index.life }
+// lock is what guards the stream.
+func (s *Stream) lock() *sync.Mutex { return &s.own().mu }
 
-// Next returns the offset that the next message will get. It is out of date at once: for display.
+// own is the own stream of the same topic.
+func (s *Stream) own() *Stream {
+	if s.foreign != nil {
+		return s.foreign.own
+	}
+	return s
+}
+
+// Topic returns what the stream is of.
+func (s *Stream) Topic() *Topic { return s.topic }
+
+// Origin returns where the stream comes from, nil for the topic's own.
+func (s *Stream) Origin() *Origin {
+	if s.foreign == nil {
+		return nil
+	}
+	return s.foreign.origin
+}
+
+// Life returns the life that the stream's offsets count in.
+func (s *Stream) Life() uint64 {
+	if s.foreign != nil {
+		return s.foreign.origin.life
+	}
+	return s.topic.index.life
+}
+
+// Next returns the offset that the next message will get; 0: it is a copy of which nothing is known yet. It is out of
+// date at once: for display.
 func (s *Stream) Next() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	return s.next
 }
 
+// Published returns the second of the last message, 0 if there was none.
+func (s *Stream) Published() uint32 { return s.published.Load() }
+
 // Publish gives a message the next offset, keeps it, and posts it, all under the stream's lock. now is in seconds.
 // encode makes the entry (its Offset and At are set afterwards); tracked says whether anyone counts the messages.
-// post gets the mask of loops where someone is interested; it is called even if there are none. Neither is kept. Without
+// post gets the mask of loops where someone is interested, and the number of the post: the how manyth of the topic it is,
+// whatever the stream. It is called even if nobody is interested. Neither is kept. Without
 // what encode allocates, and while the ring does not grow, nothing is allocated.
 //
 // If the rings of the budget are then too large together, the least recently published ones lose messages before Publish
 // returns.
-func (s *Stream) Publish(now uint32, encode func(offset uint64, tracked bool) Entry, post func(loops uint64, e Entry)) uint64 {
+func (s *Stream) Publish(now uint32, encode func(offset uint64, tracked bool) Entry, post func(loops, number uint64, e Entry)) uint64 {
 	var e Entry
 	if s.topic.index.without.postUnderLock {
-		var loops uint64
-		e, loops = s.append(now, encode)
-		post(loops, e)
+		var loops, number uint64
+		e, loops, number = s.append(now, encode)
+		post(loops, number, e)
 	} else {
 		e = s.appendAndPost(now, encode, post)
 	}
-	if account := s.topic.index.account; account != nil {
-		account.trim()
-	}
+	s.makeRoom()
 	return e.Offset
 }
 
-func (s *Stream) appendAndPost(now uint32, encode func(uint64, bool) Entry, post func(uint64, Entry)) Entry {
-	s.mu.Lock()
-	defer s.mu.Unlock() // deferred: the callers' functions may panic, which must not stop the stream
-	e, loops := s.appendLocked(now, encode)
-	post(loops, e)
+// makeRoom has other rings give up what this one took beyond the budget; no lock is held.
+func (s *Stream) makeRoom() {
+	if account := s.topic.index.account; account != nil {
+		account.trim()
+	}
+}
+
+func (s *Stream) appendAndPost(now uint32, encode func(uint64, bool) Entry, post func(uint64, uint64, Entry)) Entry {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock() // deferred: the callers' functions may panic, which must not stop the stream
+	e, loops, number := s.appendLocked(now, encode)
+	post(loops, number, e)
 	return e
 }
 
 // append is for tests that take away the rule postUnderLock.
-func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (Entry, uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (e Entry, loops, number uint64) {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	return s.appendLocked(now, encode)
 }
 
-func (s *Stream) appendLocked(now uint32, encode func(uint64, bool) Entry) (Entry, uint64) {
-	loops, tracked := s.topic.audience(s.next)
-	e := encode(s.next, tracked)
+func (s *Stream) appendLocked(now uint32, encode func(uint64, bool) Entry) (e Entry, loops, number uint64) {
+	own := s.own()
+	own.posts++
+	loops, tracked := s.topic.audience(own.posts)
+	e = encode(s.next, tracked)
 	now = max(now, s.published.Load()) // clocks of loops may differ by a second; a ring's times must not go back
 	e.Offset, e.At = s.next, now
 	s.next++
 	s.published.Store(now)
 	s.keep(e)
-	return e, loops
+	return e, loops, own.posts
 }
 
 // Mark calls fn under the stream's lock with the offset that the next message will get: the place to post the marker
 // where a subscription starts. Everything posted before it has a lower offset, everything after it that or a higher one.
+// Nothing of a copy may be known: next is 0 then, and Mark tells no place in it.
 func (s *Stream) Mark(fn func(next uint64)) {
 	if s.topic.index.without.markUnderLock {
 		fn(s.Next())
 		return
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	fn(s.next)
 }
 
 // Kept returns the range of offsets, without next, that the ring still holds at now; if it holds none both are the same.
 // Messages that were too large to keep are missing from the range; a [Reader] says so. What is too old is dropped.
 func (s *Stream) Kept(now uint32) (oldest, next uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	s.expire(now)
 	if s.ring.n == 0 {
 		return s.next, s.next
@@ -147,8 +197,9 @@ func (s *Stream) expire(now uint32) {
 
 // evict drops the oldest messages until bytes are free or none is left.
 func (s *Stream) evict(bytes int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
 	before := s.ring.cost()
 	for s.ring.n > 0 && before-s.ring.cost() < bytes {
 		s.ring.dropOldest()

@@ -46,7 +46,7 @@ func TestPublishFillsTheEntry(t *testing.T) {
 				require.True(t, topic.Stream().Locked())
 				return fanout.Entry{Offset: 99, At: 98, From: 97, Frame: []byte("head body"), Body: 5}
 			},
-			func(loops uint64, e fanout.Entry) {
+			func(loops, _ uint64, e fanout.Entry) {
 				require.True(t, topic.Stream().Locked())
 				require.EqualValues(t, 0b10, loops)
 				posted = e
@@ -65,11 +65,11 @@ func TestPublishSurvivesPanic(t *testing.T) {
 	t.Parallel()
 	topic := ensure(t, newIndex(t, fanout.Config{}), "a")
 	require.Panics(t, func() {
-		topic.Stream().Publish(0, func(uint64, bool) fanout.Entry { panic("encode") }, func(uint64, fanout.Entry) {})
+		topic.Stream().Publish(0, func(uint64, bool) fanout.Entry { panic("encode") }, func(_, _ uint64, _ fanout.Entry) {})
 	})
 	require.EqualValues(t, 1, topic.Stream().Next())
 	require.Panics(t, func() {
-		topic.Stream().Publish(0, func(uint64, bool) fanout.Entry { return fanout.Entry{} }, func(uint64, fanout.Entry) { panic("post") })
+		topic.Stream().Publish(0, func(uint64, bool) fanout.Entry { return fanout.Entry{} }, func(_, _ uint64, _ fanout.Entry) { panic("post") })
 	})
 	require.EqualValues(t, 2, topic.Stream().Next(), "it may have been posted to some")
 	offset, _ := publish(topic, 0, nil)

@@ -70,12 +70,12 @@ func (t *Topic) Tracked() bool {
 	return m != nil && m.tracked
 }
 
-// audience returns who gets the message with that offset: the loops, and whether anyone tracks it. The stream's lock is
-// held.
-func (t *Topic) audience(offset uint64) (loops uint64, tracked bool) {
+// audience returns who gets what is posted with that number: the loops, and whether anyone tracks it. The stream's lock
+// is held.
+func (t *Topic) audience(post uint64) (loops uint64, tracked bool) {
 	loops, tracked = t.exact.Load(), t.trackers.Load() > 0
 	if m := t.match(); m != nil {
-		m.begin(offset)
+		m.begin(post)
 		loops |= m.loops
 		tracked = tracked || m.tracked
 	}

@@ -11,10 +11,10 @@ import "math"
 type Walk struct {
 	roster *roster
 	links  []*Link // still to be walked; the first one is under way once exact is false
-	offset uint64  // of the message
+	post   uint64  // of the message
 	topic  uint32
 	exact  bool // the exact subscribers are under way
-	all    bool // groups are shown whatever the offset
+	all    bool // groups are shown whatever the post
 	up     bool // see rules.walkDownwards
 	left   int  // how many of the list under way are still to be shown
 	one    [1]Sub
@@ -28,16 +28,16 @@ func (t *Topic) Walk(loop int) Walk {
 	return w
 }
 
-// WalkFor begins a walk over those who get the message with that offset: everything that is listed now, except groups
+// WalkFor begins a walk over those who get what was posted with that number: everything that is listed now, except groups
 // that were not in its audience when it was published. A group that appeared while the message was in the mailbox (where
 // it is because of somebody else) must not get it, because messages behind it may not have been posted to this loop: the
 // first message of a group is the first one whose publish knew of it.
 //
-// A walk may serve several messages that lie next to each other: it is begun with the offset of the last, and a group gets
+// A walk may serve several messages that lie next to each other: it is begun with the post of the last, and a group gets
 // those from [Link.From] on. For the loop only.
-func (t *Topic) WalkFor(loop int, offset uint64) Walk {
+func (t *Topic) WalkFor(loop int, post uint64) Walk {
 	r := &t.index.rosters[loop]
-	w := Walk{roster: r, topic: t.id, offset: offset, exact: true, left: int(r.interests[t.id].listed)}
+	w := Walk{roster: r, topic: t.id, post: post, exact: true, left: int(r.interests[t.id].listed)}
 	if m := t.match(); m != nil {
 		w.links = m.on(loop)
 	}
@@ -78,7 +78,7 @@ func (w *Walk) concerns(link *Link) bool {
 		return true
 	}
 	from := link.from.Load()
-	return from != 0 && from <= w.offset
+	return from != 0 && from <= w.post
 }
 
 func (w *Walk) rewind() {

@@ -1,0 +1,260 @@
+package fanout
+
+import (
+	"slices"
+	"sync/atomic"
+)
+
+// Origin is a place elsewhere where messages enter the fleet: one life of another gateway. Its streams are copies, one for
+// each topic that it has published to. Methods are safe for concurrent use.
+type Origin struct {
+	life   uint64
+	number uint32
+	ended  atomic.Bool
+	era    atomic.Uint32 // how often it has ended
+}
+
+// NewOrigin makes an origin. The number is the caller's name for it, unique among all of its origins.
+func NewOrigin(life uint64, number uint32) *Origin { return &Origin{life: life, number: number} }
+
+// Life returns the life that all offsets of the origin count in.
+func (o *Origin) Life() uint64 { return o.life }
+
+// Number returns the caller's name for the origin.
+func (o *Origin) Number() uint32 { return o.number }
+
+// End notes that nothing comes for the time being: subscriptions that start now are not told of its streams, and its next
+// message is one that begins a stream for everybody ([Stream.Accept]).
+func (o *Origin) End() {
+	o.ended.Store(true)
+	o.era.Add(1)
+}
+
+// Resume takes End back.
+func (o *Origin) Resume() { o.ended.Store(false) }
+
+// Ended reports whether nothing comes for the time being.
+func (o *Origin) Ended() bool { return o.ended.Load() }
+
+// foreign is what a copy has besides what every stream has.
+type foreign struct {
+	own    *Stream // of the same topic
+	origin *Origin
+	told   uint32 // era + 1 in which it was told to those who were there; 0: never. Under the lock
+}
+
+// CopyOf returns the topic's copy of an origin's stream, which is created on first need. Nothing is known of it then: it
+// begins with the first message that is accepted, or the first position that is missed. Any goroutine may call it.
+func (t *Topic) CopyOf(o *Origin) *Stream {
+	own := t.Stream()
+	if s := own.copyOf(o); s != nil {
+		return s
+	}
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	if s := own.copyOf(o); s != nil {
+		return s
+	}
+	s := &Stream{topic: t, place: unplaced, foreign: &foreign{own: own, origin: o}}
+	own.setCopies(append(slices.Clone(own.others()), s))
+	return s
+}
+
+func (s *Stream) others() []*Stream {
+	if list := s.copies.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+func (s *Stream) setCopies(list []*Stream) {
+	if len(list) == 0 {
+		s.copies.Store(nil)
+		return
+	}
+	s.copies.Store(&list)
+}
+
+func (s *Stream) copyOf(o *Origin) *Stream {
+	for _, c := range s.others() {
+		if c.foreign.origin == o {
+			return c
+		}
+	}
+	return nil
+}
+
+// Streams calls fn for the topic's own stream and all copies. Any goroutine may call it.
+func (t *Topic) Streams(fn func(*Stream)) {
+	own := t.Stream()
+	fn(own)
+	for _, c := range own.others() {
+		fn(c)
+	}
+}
+
+// Mark calls fn for each of the topic's streams that live messages may come of, all under the lock that they share, with
+// the offset that its next message will get. See [Stream.Mark]. Copies that nothing is known of, and those of origins that
+// have ended, are left out: they begin for everybody with their next message.
+func (t *Topic) Mark(fn func(s *Stream, next uint64)) {
+	own := t.Stream()
+	mu := &own.mu
+	if t.index.without.markUnderLock {
+		mu = nil
+	}
+	if mu != nil {
+		mu.Lock()
+		defer mu.Unlock()
+	}
+	fn(own, own.next)
+	for _, c := range own.others() {
+		if c.next != 0 && !c.foreign.origin.Ended() {
+			fn(c, c.next)
+		}
+	}
+}
+
+// Verdict is what became of a message that has its offset already.
+type Verdict uint8
+
+// The verdicts of [Stream.Accept].
+const (
+	Taken     Verdict = iota // it was the next one
+	Duplicate                // there was one with this offset; nothing was done
+	Hole                     // messages before it are missing; nothing was done
+)
+
+// Accept is Publish for a message of a copy, which has its offset already. The first one that is accepted begins the
+// stream. begins is called before post, with the loops where somebody subscribed to the topic by name, if those who are
+// listed there have not been told of the stream: it is new to them, or its origin had ended.
+func (s *Stream) Accept(offset uint64, now uint32, encode func(offset uint64, tracked bool) Entry, begins func(loops, number, next uint64), post func(loops, number uint64, e Entry)) Verdict {
+	if v := s.accept(offset, now, encode, begins, post); v != Taken {
+		return v
+	}
+	s.makeRoom()
+	return Taken
+}
+
+func (s *Stream) accept(offset uint64, now uint32, encode func(uint64, bool) Entry, begins func(uint64, uint64, uint64), post func(uint64, uint64, Entry)) Verdict {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	switch {
+	case s.next == 0:
+		s.next = max(offset, firstOffset)
+	case offset < s.next:
+		return Duplicate
+	case offset > s.next:
+		return Hole
+	}
+	s.begin(begins)
+	e, loops, number := s.appendLocked(now, encode)
+	post(loops, number, e)
+	return Taken
+}
+
+// begin tells those who are listed by name, once in each era of the origin; the lock is held.
+func (s *Stream) begin(begins func(loops, number, next uint64)) {
+	c := s.foreign
+	era := c.origin.era.Load() + 1
+	if c.told == era {
+		return
+	}
+	c.told = era
+	if c.own.copyOf(c.origin) == nil { // it was forgotten, and comes back
+		c.own.setCopies(append(slices.Clone(c.own.others()), s))
+	}
+	if loops := s.topic.exact.Load(); loops != 0 {
+		c.own.posts++
+		begins(loops, c.own.posts, s.next)
+	}
+}
+
+// Miss announces that no position of a copy before next will come: post is called under the lock with the loops where
+// somebody is interested, the first missing position and how many are missing. If nothing is known of the copy it begins
+// at next, and nothing is posted; if next is not beyond what is known nothing happens. begins is as for Accept.
+func (s *Stream) Miss(next uint64, begins func(loops, number, next uint64), post func(loops, number, first, count uint64)) {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	if s.next == 0 {
+		s.next = max(next, firstOffset)
+		return
+	}
+	if next <= s.next {
+		return
+	}
+	s.begin(begins)
+	own := s.foreign.own
+	own.posts++
+	loops, _ := s.topic.audience(own.posts)
+	first := s.next
+	s.next = next
+	post(loops, own.posts, first, next-first)
+}
+
+// Backfill keeps messages that are older than all that the ring holds, for readers: rising offsets, before the oldest
+// one that is kept and before next. At must not fall. Nothing is posted. What does not fit is left out from the front. It
+// does nothing to a stream of which nothing is known.
+func (s *Stream) Backfill(now uint32, older []Entry) {
+	s.backfill(now, older)
+	s.makeRoom()
+}
+
+func (s *Stream) backfill(now uint32, older []Entry) {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	s.expire(now)
+	limits := s.topic.index.limits
+	before := s.ring.cost()
+	oldest, at := s.next, now
+	if s.ring.n > 0 {
+		oldest, at = s.ring.oldest().Offset, s.ring.oldest().At
+	}
+	for i := len(older) - 1; i >= 0; i-- {
+		e := older[i]
+		if e.Offset >= oldest {
+			continue
+		}
+		e.At = min(e.At, at)
+		if s.ring.n >= limits.Messages || s.ring.bytes+len(e.Frame) > limits.Bytes || int64(now)-int64(e.At) > int64(limits.Age) {
+			break
+		}
+		s.ring.pushFront(e)
+		oldest, at = e.Offset, e.At
+	}
+	s.published.Store(max(s.published.Load(), at))
+	s.charge(before)
+}
+
+// Forget drops up to most copies of an origin that has ended, with what they keep, and returns where to go on: 0 when all
+// are dropped. from is 0 or what the last call returned. Readers that are under way find nothing any more. If the origin
+// comes back after all, so do its copies, one by one.
+func (x *Index) Forget(o *Origin, from uint32, most int) (goOn uint32) {
+	for id := max(from, 1); id <= x.topics.Load(); id++ {
+		if most--; most < 0 {
+			return id
+		}
+		if own := x.at(id).stream.Load(); own != nil {
+			own.forget(o)
+		}
+	}
+	return 0
+}
+
+func (s *Stream) forget(o *Origin) {
+	if s.copyOf(o) == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gone := s.copyOf(o)
+	if gone == nil {
+		return
+	}
+	before := gone.ring.cost()
+	gone.ring = ring{}
+	gone.charge(before)
+	s.setCopies(slices.DeleteFunc(slices.Clone(s.others()), func(c *Stream) bool { return c == gone }))
+}
