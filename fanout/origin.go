@@ -10,7 +10,6 @@ import (
 type Origin struct {
 	life   uint64
 	number uint32
-	ended  atomic.Bool
 	era    atomic.Uint32 // how often it has ended
 }
 
@@ -23,18 +22,8 @@ func (o *Origin) Life() uint64 { return o.life }
 // Number returns the caller's name for the origin.
 func (o *Origin) Number() uint32 { return o.number }
 
-// End notes that nothing comes for the time being: subscriptions that start now are not told of its streams, and its next
-// message is one that begins a stream for everybody ([Stream.Accept]).
-func (o *Origin) End() {
-	o.ended.Store(true)
-	o.era.Add(1)
-}
-
-// Resume takes End back.
-func (o *Origin) Resume() { o.ended.Store(false) }
-
-// Ended reports whether nothing comes for the time being.
-func (o *Origin) Ended() bool { return o.ended.Load() }
+// End makes all copies silent: the next message of each begins it for everybody ([Stream.Accept]), if there ever is one.
+func (o *Origin) End() { o.era.Add(1) }
 
 // foreign is what a copy has besides what every stream has.
 type foreign struct {
@@ -93,23 +82,16 @@ func (t *Topic) Streams(fn func(*Stream)) {
 	}
 }
 
-// Mark calls fn for each of the topic's streams that live messages may come of, all under the lock that they share, with
-// the offset that its next message will get. See [Stream.Mark]. Copies that nothing is known of, and those of origins that
-// have ended, are left out: they begin for everybody with their next message.
-func (t *Topic) Mark(fn func(s *Stream, next uint64)) {
+// Mark calls fn for each of the topic's streams of which something is known, all under the lock that they share, with the
+// offset that its next message will get: see [Stream.Mark]. A copy is silent if its next message will begin it for everybody.
+func (t *Topic) Mark(fn func(s *Stream, next uint64, silent bool)) {
 	own := t.Stream()
-	mu := &own.mu
-	if t.index.without.markUnderLock {
-		mu = nil
-	}
-	if mu != nil {
-		mu.Lock()
-		defer mu.Unlock()
-	}
-	fn(own, own.next)
+	own.mu.Lock()
+	defer own.mu.Unlock()
+	fn(own, own.next, false)
 	for _, c := range own.others() {
-		if c.next != 0 && !c.foreign.origin.Ended() {
-			fn(c, c.next)
+		if c.next != 0 {
+			fn(c, c.next, c.foreign.told != c.foreign.origin.era.Load()+1)
 		}
 	}
 }

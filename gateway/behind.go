@@ -15,7 +15,7 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		return
 	}
 	r, s := &l.run, sl.sess
-	if rp := s.out.replayOf(r.topic); rp != nil && !l.g.cfg.without.withhold {
+	if rp := s.out.replayOf(r.stream); rp != nil && !l.g.cfg.without.withhold {
 		switch {
 		case rp.phase != replayLater:
 			return // the ring has it, or it came before the subscription's start
@@ -32,7 +32,13 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	if !in.any {
 		return
 	}
-	d := delivery{l: l, n: n, sl: sl, s: s, in: in, topic: r.topic, id: wire.TopicID(r.topic.ID())}
+	if r.kind == entryStream {
+		if in.track {
+			l.tell(s, r.topic, r.bytes)
+		}
+		return
+	}
+	d := delivery{l: l, n: n, sl: sl, s: s, in: in, topic: r.topic, stream: r.stream, id: wire.TopicID(r.topic.ID()), origin: originOf(r.stream)}
 	switch {
 	case group == nil:
 	case sl.flags&flagNamed != 0:
@@ -42,7 +48,7 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	case len(r.tell) > 0:
 		l.tell(s, r.topic, topicFrame(r.topic).Append(l.enc[:0]))
 		if in.track {
-			l.tell(s, r.topic, l.streamFrame(r.topic, r.entries[r.skip].offset).Append(l.enc[:0]))
+			l.tell(s, r.topic, streamFrame(r.stream, r.entries[r.skip].offset).Append(l.enc[:0]))
 		}
 	}
 	var own uint64
@@ -51,9 +57,13 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 	}
 	for i := r.skip; i < len(r.entries); i++ {
 		e := &r.entries[i]
+		if e.kind == entryGap {
+			d.gap(wire.ReasonLost, e.missed)
+			continue
+		}
 		if in.noEcho && e.from == own {
 			if in.track && d.id != 0 {
-				d.gap(wire.ReasonOwn)
+				d.gap(wire.ReasonOwn, 1)
 			}
 			continue
 		}
@@ -62,7 +72,7 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 			frame = wire.Message{Name: []byte(r.topic.Name()), Payload: e.frame[e.body:]}.Append(nil)
 		}
 		if d.id == 0 && !d.named || logOf(len(frame)) > sl.recv {
-			d.gap(wire.ReasonTooBig)
+			d.gap(wire.ReasonTooBig, 1)
 			continue
 		}
 		if !d.message(frame, e.offset) {
@@ -80,26 +90,28 @@ func nameTooLong(t *fanout.Topic, recv uint8) bool {
 // delivery is one run on its way to one slow session. Gaps next to each other
 // become one.
 type delivery struct {
-	l     *loop
-	n     fanout.Sub
-	sl    *slot
-	s     *session
-	in    interest
-	topic *fanout.Topic
-	id    wire.TopicID // 0: it cannot be told, or is named
-	named bool
+	l      *loop
+	n      fanout.Sub
+	sl     *slot
+	s      *session
+	in     interest
+	topic  *fanout.Topic
+	stream *fanout.Stream
+	id     wire.TopicID // 0: it cannot be told, or is named
+	origin uint32
+	named  bool
 
 	reason wire.Reason
 	count  uint32
 }
 
-func (d *delivery) gap(r wire.Reason) {
-	if d.count > 0 && d.reason != r {
+func (d *delivery) gap(r wire.Reason, n uint32) {
+	if d.count > 0 && (d.reason != r || d.count+n < n) {
 		d.flushGap()
 	}
 	d.reason = r
 	if d.l.g.cfg.without.gapOf != r {
-		d.count++
+		d.count += n
 	}
 }
 
@@ -109,10 +121,10 @@ func (d *delivery) flushGap() {
 	}
 	d.l.counters.gap(d.reason, uint64(d.count))
 	if d.sl.flags&flagBehind != 0 {
-		d.s.out.pushGap(d.topic, d.id, d.reason, d.count)
+		d.s.out.pushGap(d.topic, d.id, d.origin, d.reason, d.count)
 		d.l.bound(d.s)
 	} else {
-		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: d.reason, Count: uint64(d.count)}.Append(d.l.enc[:0]))
+		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: d.origin, Reason: d.reason, Count: uint64(d.count)}.Append(d.l.enc[:0]))
 	}
 	d.count = 0
 }
@@ -129,23 +141,23 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 		return true
 	}
 	lim := l.g.limits.Load()
-	if d.in.policy == wire.Lossless && len(d.s.out.replays) < lim.Replays {
-		waiting := d.s.out.replayOf(d.topic) != nil // for its marker, to be told the position
-		if from := l.readFrom(d.s, d.topic, offset); waiting {
-			l.tellStream(d.s, d.topic, from)
+	if d.in.policy == wire.Lossless && d.s.out.mayReplay(d.topic, lim.Replays) {
+		waiting := d.s.out.replayOf(d.stream) != nil // for its marker, to be told the position
+		if from := l.readFrom(d.s, d.stream, offset); waiting {
+			l.tellStream(d.s, d.stream, from)
 		}
 		return false
 	}
 	l.run.sent += len(frame) // one that is read from its ring pays then
 	it := item{
-		kind: itemMessage, policy: d.in.policy, at: l.g.now.Load(), id: d.id, frame: frame, topic: d.topic,
+		kind: itemMessage, policy: d.in.policy, at: l.g.now.Load(), id: d.id, origin: d.origin, frame: frame, topic: d.topic,
 	}
 	most, messages := l.g.memory.room(lim)
 	if l.g.cfg.without.slowPolicy {
 		most = math.MaxInt
 	}
 	if messages == 0 { // for want of memory
-		d.s.out.pushGap(d.topic, d.id, wire.ReasonSlow, 1)
+		d.s.out.pushGap(d.topic, d.id, d.origin, wire.ReasonSlow, 1)
 		l.counters.droppedSlow(1)
 		return l.bound(d.s)
 	}

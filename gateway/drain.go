@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/wire"
 )
 
 const (
@@ -21,13 +22,16 @@ const (
 	joinBytes = 64 * kib
 )
 
-// run is a series of messages of one topic that stand next to each other in the
+// run is a series of messages of one stream that stand next to each other in the
 // mailbox. They share one walk and, for everyone who keeps up, the same bytes:
 // that is what makes the 32nd message in flight almost free.
 type run struct {
 	walking bool
 	direct  bool // nothing else was gathered: send while walking
 	topic   *fanout.Topic
+	stream  *fanout.Stream
+	kind    entryKind
+	missed  int // positions that the entries are GAPs for
 	entries []entry
 	bytes   []byte
 	log     uint8 // log2 of the largest frame, rounded up
@@ -107,6 +111,7 @@ func (l *loop) deliver(sl *slice) bool {
 			return false
 		}
 		l.recheckSome()
+		l.tellEnds()
 		if l.at == len(l.batch) || l.gotten >= roundBytes || len(l.nodes) >= roundNodes {
 			if !l.flushAll(sl) {
 				return false
@@ -133,19 +138,21 @@ func (l *loop) deliver(sl *slice) bool {
 func (l *loop) begin() {
 	r := &l.run
 	first := &l.batch[l.at]
-	size, largest, end := 0, 0, l.at
+	size, largest, missed, end := 0, 0, 0, l.at
 	for end < len(l.batch) {
 		e := &l.batch[end]
-		if e.topic != first.topic || e.call != nil || end > l.at && size+len(e.frame) > joinBytes {
+		if e.stream != first.stream || e.kind != first.kind || e.call != nil || end > l.at && size+len(e.frame) > joinBytes {
 			break
 		}
 		size += len(e.frame)
+		missed += int(e.missed)
 		largest = max(largest, len(e.frame))
 		end++
 	}
+	topic := first.stream.Topic()
 	*r = run{
-		walking: true, topic: first.topic, entries: l.batch[l.at:end], bytes: first.frame,
-		log: logOf(largest), slow: flagsSlow, walk: first.topic.WalkFor(l.n, l.batch[end-1].offset), direct: end == len(l.batch) && len(l.dirty) == 0,
+		walking: true, topic: topic, stream: first.stream, kind: first.kind, missed: missed, entries: l.batch[l.at:end], bytes: first.frame,
+		log: logOf(largest), slow: flagsSlow, walk: topic.WalkFor(l.n, l.batch[end-1].number), direct: end == len(l.batch) && len(l.dirty) == 0,
 	}
 	if c := first.charge; c != nil && c.tenant.usage.meters() {
 		r.meter = c.tenant
@@ -172,8 +179,8 @@ func (l *loop) walkOn(sl *slice) bool {
 	for {
 		if len(r.subs) == 0 {
 			var link *fanout.Link
-			if r.subs, link = r.walk.Next(l.stride); len(r.subs) == 0 {
-				break
+			if r.subs, link = r.walk.Next(l.stride); len(r.subs) == 0 || link != nil && r.kind == entryStream {
+				break // groups are told of a stream before the first that they get of it
 			}
 			l.follow(link)
 		}
@@ -190,7 +197,7 @@ func (l *loop) walkOn(sl *slice) bool {
 	for i := range r.entries {
 		l.g.settle(r.entries[i].charge, l)
 	}
-	r.walking, r.entries, r.topic = false, nil, nil
+	r.walking, r.entries, r.subs, r.topic, r.stream = false, nil, nil, nil, nil
 	return true
 }
 
@@ -206,7 +213,7 @@ func (l *loop) follow(link *fanout.Link) {
 		return
 	}
 	from, bytes := link.From(), r.bytes
-	for r.skip < len(r.entries)-1 && r.entries[r.skip].offset < from {
+	for r.skip < len(r.entries)-1 && r.entries[r.skip].number < from {
 		bytes = bytes[len(r.entries[r.skip].frame):]
 		r.skip++
 	}
@@ -215,20 +222,38 @@ func (l *loop) follow(link *fanout.Link) {
 	if len(t.Name()) > alwaysFits {
 		r.tlog = max(r.log, logOf(topicFrame(t).Len()))
 	}
-	if link.Told() || l.g.cfg.without.tell {
+	if l.told(link, r.stream) || l.g.cfg.without.tell {
 		return
 	}
 	r.slow |= flagPlain // who does not count is not told STREAM; or counts through another group
 	start := len(l.arena)
 	l.arena = topicFrame(t).Append(l.arena)
 	if link.Group().Trackers() > 0 {
-		l.arena = l.streamFrame(t, r.entries[r.skip].offset).Append(l.arena)
+		l.arena = streamFrame(r.stream, r.entries[r.skip].offset).Append(l.arena)
 	}
 	end := len(l.arena)
 	r.tell = l.arena[start:end:end]
 	l.arena = append(l.arena, bytes...)
 	r.full = l.arena[start:len(l.arena):len(l.arena)]
-	link.SetTold()
+	l.setTold(link, r.stream)
+}
+
+// told reports whether a group was told about a stream since anyone joined it.
+func (l *loop) told(link *fanout.Link, s *fanout.Stream) bool {
+	o := s.Origin()
+	if o == nil {
+		return link.Told()
+	}
+	return link.ToldOf(o.Number(), l.over[o.Number()].era)
+}
+
+func (l *loop) setTold(link *fanout.Link, s *fanout.Stream) {
+	o := s.Origin()
+	if o == nil {
+		link.SetTold()
+		return
+	}
+	link.SetToldOf(o.Number(), l.over[o.Number()].era)
 }
 
 // alwaysFits is a length of names whose TOPIC frame fits every device.
@@ -267,7 +292,13 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 		}
 		took++
 	}
-	l.counters.messages.Add(took * uint64(len(r.entries)-r.skip))
+	switch r.kind {
+	case entryMessage:
+		l.counters.messages.Add(took * uint64(len(r.entries)-r.skip))
+	case entryGap:
+		l.counters.gap(wire.ReasonLost, took*uint64(r.missed))
+	case entryStream:
+	}
 	r.sent += int(took) * len(b)
 	if r.direct {
 		l.counters.sends.Add(took)

@@ -68,6 +68,8 @@ type loop struct {
 	stalled  []handle            // sessions with a frame that waits for the end of a walk
 	waiting  []handle            // sessions whose frames go on in the loop's turn
 	departed bool                // GOAWAY was sent
+	over     map[uint32]over     // origins that have ended, by their numbers
+	endings  []ending            // those that sessions are being told of
 }
 
 // newLoop prepares a loop; gnet shows its loops only through connections.
@@ -75,6 +77,7 @@ func newLoop(g *Gateway, n int) *loop {
 	l := &loop{g: g, n: n, log: g.log, send: sendNow, unsent: unsent, clock: time.Now, stride: sliceCheck, frames: readFrames, nodes: make([]node, 1, 64), enc: make([]byte, 0, 2*wire.MaxControl)}
 	l.wheel.slots = &l.slots
 	l.rules = g.rules.Load()
+	l.over = map[uint32]over{}
 	l.slots.anyone = g.cfg.without.ownSlot
 	l.mail.arm = l.wake
 	return l

@@ -6,17 +6,29 @@ import (
 	"github.com/bellwire/bellwire/fanout"
 )
 
-// entry is one thing for a loop to do: a message to deliver, or a call.
+// entry is one thing for a loop to do: a frame to deliver, or a call.
 type entry struct {
-	topic  *fanout.Topic
-	frame  []byte // the finished delivery; frame[body:] is the payload
-	body   int
-	offset uint64
+	stream *fanout.Stream
+	frame  []byte // finished, the same for all; of a message frame[body:] is the payload
+	kind   entryKind
+	body   int32
+	missed uint32 // positions that a GAP stands for
+	offset uint64 // of the message, or the first that is missing, or STREAM's next
+	number uint64 // of the post: the same order for all streams of a topic
 	from   uint64 // tag of the publishing identity
 	charge *charge
 
 	call func(*loop) // if not nil: do this instead
 }
+
+// entryKind says what the frame of an entry is.
+type entryKind uint8
+
+const (
+	entryMessage entryKind = iota
+	entryGap               // positions that were lost between gateways
+	entryStream            // a stream begins, for those who subscribed by name
+)
 
 // mailbox hands work to one loop, in strict order. It is bounded by the pool of
 // publish credit, which every message is charged to.

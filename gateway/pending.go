@@ -43,6 +43,7 @@ type item struct {
 	policy wire.Policy // of a message
 	at     uint32      // second at which it came
 	id     wire.TopicID
+	origin uint32
 	count  uint32 // positions in a gap, or control frames beyond the first
 	frame  []byte
 	topic  *fanout.Topic
@@ -141,8 +142,8 @@ func (o *outbound) expire(before uint32) (dropped int) {
 }
 
 // pushGap queues a gap that never was a message.
-func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, r wire.Reason, n uint32) {
-	o.items = append(o.items, item{kind: itemGap, topic: t, id: id, reason: r, count: n})
+func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, origin uint32, r wire.Reason, n uint32) {
+	o.items = append(o.items, item{kind: itemGap, topic: t, id: id, origin: origin, reason: r, count: n})
 	last := len(o.items) - 1
 	if o.merge(last); o.items[last].kind == itemNone {
 		o.items = o.items[:last]
@@ -154,7 +155,7 @@ func (o *outbound) toGap(i int, r wire.Reason) {
 	it := &o.items[i]
 	o.bytes -= len(it.frame)
 	o.messages--
-	*it = item{kind: itemGap, topic: it.topic, id: it.id, reason: r, count: 1}
+	*it = item{kind: itemGap, topic: it.topic, id: it.id, origin: it.origin, reason: r, count: 1}
 	if o.loose {
 		o.items = append(o.items, *it)
 		*it = item{}
@@ -172,7 +173,7 @@ func (o *outbound) merge(i int) {
 		switch p := &o.items[j]; p.kind {
 		case itemNone:
 		case itemGap:
-			if p.topic == g.topic && p.id == g.id && p.reason == g.reason {
+			if p.topic == g.topic && p.id == g.id && p.origin == g.origin && p.reason == g.reason && p.count+g.count >= g.count {
 				p.count += g.count
 				*g = item{}
 				return
@@ -194,7 +195,7 @@ func (o *outbound) take(dst []byte, most int) []byte {
 			if len(dst)+wire.MaxControl > most && len(dst) > 0 {
 				return o.cut(i, dst)
 			}
-			dst = wire.Gap{Topic: it.id, Origin: ownOrigin, Reason: it.reason, Count: uint64(it.count)}.Append(dst)
+			dst = wire.Gap{Topic: it.id, Origin: it.origin, Reason: it.reason, Count: uint64(it.count)}.Append(dst)
 		case itemControl, itemMessage:
 			if len(dst)+len(it.frame) > most && len(dst) > 0 {
 				return o.cut(i, dst)
@@ -248,6 +249,7 @@ func (o *outbound) squeeze() {
 	type stream struct {
 		topic  *fanout.Topic
 		id     wire.TopicID
+		origin uint32
 		reason wire.Reason
 	}
 	gaps := map[stream]int{} // since the last message or control frame: where
@@ -257,8 +259,8 @@ func (o *outbound) squeeze() {
 		case itemNone:
 			continue
 		case itemGap:
-			of := stream{it.topic, it.id, it.reason}
-			if at, ok := gaps[of]; ok {
+			of := stream{it.topic, it.id, it.origin, it.reason}
+			if at, ok := gaps[of]; ok && kept[at].count+it.count >= it.count {
 				kept[at].count += it.count
 				continue
 			}

@@ -36,7 +36,7 @@ func TestPendingAgainstOracle(t *testing.T) {
 			case 0:
 				n := uint32(1 + rng.IntN(3))
 				offsets[topic] += uint64(n)
-				q.out.pushGap(topic, id, wire.ReasonTooBig, n)
+				q.out.pushGap(topic, id, ownOrigin, wire.ReasonTooBig, n)
 			case 1:
 				q.pushed++
 				q.out.push(item{kind: itemControl, frame: wire.AppendPong(nil, binary.BigEndian.AppendUint32(nil, q.pushed))})

@@ -141,17 +141,24 @@ func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge,
 		}
 		frame := m.Append(make([]byte, 0, m.Len()))
 		return fanout.Entry{Offset: offset, At: now, From: from, Frame: frame, Body: len(frame) - len(payload)}
-	}, func(loops uint64, e fanout.Entry) {
-		c.left.Add(int32(bits.OnesCount64(loops)))
-		for ; loops != 0; loops &= loops - 1 {
-			to := g.loops[bits.TrailingZeros64(loops)]
-			if !to.mail.post(entry{topic: t, frame: e.Frame, body: e.Body, offset: e.Offset, from: from, charge: c}) {
-				c.left.Add(-1)
-			}
-		}
+	}, func(loops, number uint64, e fanout.Entry) {
+		g.post(loops, entry{stream: stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, from: from, charge: c})
 	})
 	g.settle(c, l)
 	return offset
+}
+
+// post puts an entry into the mailbox of each loop of a mask. Its charge is held by
+// each of them. It is called under the stream's lock.
+func (g *Gateway) post(loops uint64, e entry) {
+	if e.charge != nil {
+		e.charge.left.Add(int32(bits.OnesCount64(loops)))
+	}
+	for ; loops != 0; loops &= loops - 1 {
+		if !g.loops[bits.TrailingZeros64(loops)].mail.post(e) && e.charge != nil {
+			e.charge.left.Add(-1)
+		}
+	}
 }
 
 func (l *loop) refusePublish(s *session, p wire.Publish, code wire.Code) {

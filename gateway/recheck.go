@@ -145,8 +145,8 @@ func (l *loop) forgetRefused(s *session) {
 	}
 	out.forget(may)
 	for i := len(out.replays) - 1; i >= 0; i-- {
-		if !may(out.replays[i].topic) {
-			out.dropReplay(out.replays[i].topic)
+		if !may(out.replays[i].stream.Topic()) {
+			out.dropReplay(out.replays[i].stream)
 		}
 	}
 	if len(out.replays) == 0 {

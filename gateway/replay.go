@@ -1,24 +1,26 @@
 package gateway
 
 import (
+	"slices"
+
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/wire"
 )
 
-// replay is a topic that a session does not simply take from the live list. A
-// session has one for a topic at most, whatever asked for it. While it reads,
-// what the live list brings of the topic is passed over, since the ring has it.
+// replay is a stream that a session does not simply take from the live list. A
+// session has one for a stream at most, whatever asked for it. While it reads,
+// what the live list brings of the stream is passed over, since the ring has it.
 // A marker in the mailbox, posted under the stream's lock, is where the live list
 // takes over: everything before it stands before it.
 type replay struct {
-	topic    *fanout.Topic
+	stream   *fanout.Stream
 	phase    replayPhase
 	marker   uint32 // number of the marker that ends the phase, unless it is replayReads
 	reader   fanout.Reader
 	next     uint64   // the position of the marker
 	from     uint64   // replayLater: where to begin, if anything waits for LIVE
 	byGroups bool     // replayLater: until then only wildcards bring the topic
-	live     []uint32 // numbers of the subscriptions that are told LIVE at the end
+	live     []uint32 // numbers of the subscriptions that are told LIVE when no stream has them any more
 }
 
 type replayPhase uint8
@@ -40,52 +42,76 @@ func (r *replay) position() uint64 {
 	return r.next
 }
 
-func (o *outbound) replayOf(t *fanout.Topic) *replay {
+func (o *outbound) replayOf(s *fanout.Stream) *replay {
 	if o == nil {
 		return nil
 	}
 	for i := range o.replays {
-		if o.replays[i].topic == t {
+		if o.replays[i].stream == s {
 			return &o.replays[i]
 		}
 	}
 	return nil
 }
 
-func (o *outbound) dropReplay(t *fanout.Topic) {
+func (o *outbound) dropReplay(s *fanout.Stream) {
 	for i := range o.replays {
-		if o.replays[i].topic == t {
+		if o.replays[i].stream == s {
 			o.replays = append(o.replays[:i], o.replays[i+1:]...)
 			return
 		}
 	}
 }
 
-// replayFor is the session's replay of a topic, which is made if there is none.
-func (l *loop) replayFor(s *session, t *fanout.Topic) *replay {
+// mayReplay reports whether one more topic, or one that is being replayed anyway,
+// may be read from its rings.
+func (o *outbound) mayReplay(t *fanout.Topic, most int) bool {
+	if o == nil || len(o.replays) < most {
+		return true
+	}
+	topics := map[*fanout.Topic]bool{}
+	for i := range o.replays {
+		topics[o.replays[i].stream.Topic()] = true
+	}
+	return topics[t] || len(topics) < most
+}
+
+// replaysFor reports whether the replay of some stream was asked for by a
+// subscription.
+func (o *outbound) replaysFor(sub uint32) bool {
+	for i := range o.replays {
+		if slices.Contains(o.replays[i].live, sub) {
+			return true
+		}
+	}
+	return false
+}
+
+// replayFor is the session's replay of a stream, which is made if there is none.
+func (l *loop) replayFor(s *session, stream *fanout.Stream) *replay {
 	out := l.outbound(s)
-	if r := out.replayOf(t); r != nil {
+	if r := out.replayOf(stream); r != nil {
 		return r
 	}
 	l.slots.at(s.n).flags |= flagReplay
-	out.replays = append(out.replays, replay{topic: t})
+	out.replays = append(out.replays, replay{stream: stream})
 	return &out.replays[len(out.replays)-1]
 }
 
-// readFrom has a session read a topic's ring from an offset, or from where it
-// reads already if that is earlier, and returns which it is.
-func (l *loop) readFrom(s *session, t *fanout.Topic, from uint64) uint64 {
-	if r := s.out.replayOf(t); r != nil {
+// readFrom has a session read a stream's ring from an offset, or from where it
+// reads already if that is earlier, and returns where it is: not beyond the top.
+func (l *loop) readFrom(s *session, stream *fanout.Stream, from uint64) uint64 {
+	if r := s.out.replayOf(stream); r != nil {
 		from = min(from, r.position())
 	}
-	r := l.replayFor(s, t)
-	r.phase, r.marker, r.reader = replayReads, 0, t.Stream().Reader(from)
+	r := l.replayFor(s, stream)
+	r.phase, r.marker, r.reader = replayReads, 0, stream.Reader(from)
 	if !s.out.replayed {
 		s.out.replayed = true
 		l.replays = append(l.replays, s.n)
 		l.tickSoon()
 	}
-	return from
+	return r.reader.Offset()
 }
 
 // replayBytes is what one session is sent from rings before the next one's turn.
@@ -167,8 +193,9 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 // read appends entries of one ring to b until there is enough, and joins the
 // live list at the top.
 func (l *loop) read(s *session, sl *slot, r *replay, b []byte) []byte {
-	in := s.interest(r.topic, nil)
-	d := replaying{topic: r.topic, id: wire.TopicID(r.topic.ID()), in: in, recv: sl.recv}
+	t := r.stream.Topic()
+	in := s.interest(t, nil)
+	d := replaying{topic: t, id: wire.TopicID(t.ID()), origin: originOf(r.stream), in: in, recv: sl.recv}
 	if in.noEcho {
 		d.own = l.tag(s)
 	}
@@ -188,19 +215,20 @@ func (l *loop) read(s *session, sl *slot, r *replay, b []byte) []byte {
 	}
 	r.reader.Join(func(next uint64) {
 		r.phase, r.next = replayWaits, next
-		r.marker = l.postMarker(s, r.topic)
+		r.marker = l.postMarker(s, r.stream)
 	})
 	return b
 }
 
-// replaying says how one topic is replayed to one session.
+// replaying says how one stream is replayed to one session.
 type replaying struct {
-	topic *fanout.Topic
-	id    wire.TopicID
-	in    interest
-	own   uint64 // tag of the session if it wants no echo
-	recv  uint8
-	named bool
+	topic  *fanout.Topic
+	id     wire.TopicID
+	origin uint32
+	in     interest
+	own    uint64 // tag of the session if it wants no echo
+	recv   uint8
+	named  bool
 }
 
 // replayed appends one entry of a ring, encoded anew: its numbers may have died.
@@ -211,7 +239,7 @@ func (l *loop) replayed(b []byte, d *replaying, e fanout.Entry) []byte {
 		}
 		return b
 	}
-	m := wire.Message{Topic: d.id, Origin: ownOrigin, Form: wire.OffsetFull, Offset: e.Offset, Payload: e.Frame[e.Body:]}
+	m := wire.Message{Topic: d.id, Origin: d.origin, Form: wire.OffsetFull, Offset: e.Offset, Payload: e.Frame[e.Body:]}
 	if d.named {
 		m = wire.Message{Name: []byte(d.topic.Name()), Payload: e.Frame[e.Body:]}
 	}
@@ -227,17 +255,17 @@ func (l *loop) replayed(b []byte, d *replaying, e fanout.Entry) []byte {
 
 func (l *loop) replayedGap(b []byte, d *replaying, r wire.Reason, n uint64) []byte {
 	l.counters.gap(r, n)
-	return wire.Gap{Topic: d.id, Origin: ownOrigin, Reason: r, Count: n}.Append(b)
+	return wire.Gap{Topic: d.id, Origin: d.origin, Reason: r, Count: n}.Append(b)
 }
 
 // postMarker puts a marker for a session's replay into the mailbox and returns
 // its number. It is called under the stream's lock.
-func (l *loop) postMarker(s *session, t *fanout.Topic) uint32 {
+func (l *loop) postMarker(s *session, stream *fanout.Stream) uint32 {
 	l.markers++
 	h, marker := l.handle(s), l.markers
 	l.mail.post(entry{call: func(l *loop) {
 		if s := l.slots.get(h); s != nil {
-			l.marked(s, t, marker)
+			l.marked(s, stream, marker)
 		}
 	}})
 	return marker
@@ -245,42 +273,45 @@ func (l *loop) postMarker(s *session, t *fanout.Topic) uint32 {
 
 // marked acts on a marker, unless something else has happened to the replay
 // since it was posted.
-func (l *loop) marked(s *session, t *fanout.Topic, marker uint32) {
-	r := s.out.replayOf(t)
+func (l *loop) marked(s *session, stream *fanout.Stream, marker uint32) {
+	r := s.out.replayOf(stream)
 	if r == nil || r.phase == replayReads || r.marker != marker {
 		return
 	}
 	if r.phase == replayLater && len(r.live) > 0 {
-		l.tellStream(s, t, l.readFrom(s, t, r.from))
+		l.tellStream(s, stream, l.readFrom(s, stream, r.from))
 		return
 	}
 	next, live, waited := r.next, r.live, r.phase == replayWaits
-	s.out.dropReplay(t)
+	s.out.dropReplay(stream)
 	if len(s.out.replays) == 0 {
 		l.slots.at(s.n).flags &^= flagReplay
 	}
 	for _, sub := range live {
-		l.say(s, wire.Live{Sub: sub}.Append(l.enc[:0]))
+		if !s.out.replaysFor(sub) {
+			l.say(s, wire.Live{Sub: sub}.Append(l.enc[:0]))
+		}
 	}
 	if waited {
-		l.tellMissed(s, t, next)
+		l.tellMissed(s, stream, next)
 	} else {
-		l.tellStream(s, t, next)
+		l.tellStream(s, stream, next)
 	}
+	l.tellOver(s, stream)
 	l.release(s)
 }
 
 // tellStream says the position of what comes next, if anything counts it.
-func (l *loop) tellStream(s *session, t *fanout.Topic, next uint64) {
-	if s.interest(t, nil).track {
-		l.tell(s, t, l.streamFrame(t, next).Append(l.enc[:0]))
+func (l *loop) tellStream(s *session, stream *fanout.Stream, next uint64) {
+	if t := stream.Topic(); s.interest(t, nil).track {
+		l.tell(s, t, streamFrame(stream, next).Append(l.enc[:0]))
 	}
 }
 
 // tellMissed tells a session what its groups may have been told while it was
 // passed over.
-func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
-	sl := l.slots.at(s.n)
+func (l *loop) tellMissed(s *session, stream *fanout.Stream, next uint64) {
+	sl, t := l.slots.at(s.n), stream.Topic()
 	in := s.interest(t, nil)
 	if !in.group || sl.flags&flagNamed != 0 {
 		return
@@ -292,7 +323,7 @@ func (l *loop) tellMissed(s *session, t *fanout.Topic, next uint64) {
 		l.tell(s, t, topicFrame(t).Append(l.enc[:0]))
 	}
 	if in.groupTracks {
-		l.tell(s, t, l.streamFrame(t, next).Append(l.enc[:0]))
+		l.tell(s, t, streamFrame(stream, next).Append(l.enc[:0]))
 	}
 }
 

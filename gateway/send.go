@@ -153,14 +153,25 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 	l.wheel.set(s.n, l.g.now.Load()+lingerSeconds)
 }
 
-func (l *loop) streamFrame(t *fanout.Topic, next uint64) wire.Stream {
-	return wire.Stream{
-		Topic: wire.TopicID(t.ID()), Origin: ownOrigin, Flags: wire.StreamMain,
-		Life: wire.Life(t.Stream().Life()), Next: next,
+// streamFrame says what the next position of a stream is.
+func streamFrame(s *fanout.Stream, next uint64) wire.Stream {
+	f := wire.Stream{Topic: wire.TopicID(s.Topic().ID()), Origin: originOf(s), Life: wire.Life(s.Life()), Next: next}
+	if f.Origin == ownOrigin {
+		f.Flags = wire.StreamMain
 	}
+	return f
+}
+
+// originOf is the origin index of a stream, on every connection.
+func originOf(s *fanout.Stream) uint32 {
+	if o := s.Origin(); o != nil {
+		return o.Number()
+	}
+	return ownOrigin
 }
 
 // ownOrigin is the origin index of the gateway's own streams on every connection.
+// Those of other gateways are counted on from it.
 const ownOrigin = 1
 
 func stack() string { return string(debug.Stack()) }

@@ -192,7 +192,7 @@ func TestSqueezeKeepsEveryPosition(t *testing.T) {
 	var o outbound
 	for range 5 {
 		for i := range topics {
-			o.pushGap(&topics[i], wire.TopicID(i+1), wire.ReasonTooBig, 2)
+			o.pushGap(&topics[i], wire.TopicID(i+1), ownOrigin, wire.ReasonTooBig, 2)
 		}
 	}
 	require.Greater(t, len(o.items), len(topics), "merging joined everything itself")
@@ -204,7 +204,7 @@ func TestSqueezeKeepsEveryPosition(t *testing.T) {
 	}
 	// A control frame sets positions anew: gaps on its two sides stay apart.
 	o.push(item{kind: itemControl, frame: []byte{1}})
-	o.pushGap(&topics[0], 1, wire.ReasonTooBig, 1)
+	o.pushGap(&topics[0], 1, ownOrigin, wire.ReasonTooBig, 1)
 	o.squeeze()
 	require.Len(t, o.items, len(topics)+2)
 }

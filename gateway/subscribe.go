@@ -159,8 +159,9 @@ func (l *loop) tellOthers(s *session, filter string) {
 	l.retellGroups(s)
 	if s.out != nil {
 		for i := range s.out.replays {
-			if r := &s.out.replays[i]; r.phase != replayLater && wire.Match(filter, r.topic.Name()) {
-				l.tell(s, r.topic, l.streamFrame(r.topic, r.position()).Append(l.enc[:0]))
+			r := &s.out.replays[i]
+			if t := r.stream.Topic(); r.phase != replayLater && wire.Match(filter, t.Name()) {
+				l.tell(s, t, streamFrame(r.stream, r.position()).Append(l.enc[:0]))
 			}
 		}
 	}
@@ -200,7 +201,7 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 		l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(l.enc[:0]))
 		return
 	}
-	if q.Start != wire.StartNow && s.out != nil && s.out.replayOf(t) == nil && len(s.out.replays) >= l.g.limits.Load().Replays {
+	if q.Start != wire.StartNow && !s.out.mayReplay(t, l.g.limits.Load().Replays) {
 		l.refuseSub(s, q, wire.CodeReplayBusy)
 		return
 	}
@@ -226,39 +227,55 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 	}
 }
 
-// startNow begins with the next message. What is in the mailbox was published
-// before: a marker behind it says where the subscription begins, so that STREAM's
-// position is that of its first message (WIRE rule 5). had are the other
+// startNow begins with the next message of each stream. What is in the mailbox was
+// published before: a marker behind it says where the subscription begins, so that
+// STREAM's position is that of its first message (WIRE rule 5). had are the other
 // subscriptions of the session, which go on bringing the topic until then.
 func (l *loop) startNow(s *session, t *fanout.Topic, had interest) {
-	switch r := s.out.replayOf(t); {
-	case r == nil:
-	case r.phase == replayLater:
-		return // it tells the position when its time has come
-	default:
-		l.tellStream(s, t, r.position())
-		return
-	}
-	t.Stream().Mark(func(next uint64) {
-		idle := l.idle() || l.g.cfg.without.startMarker
-		if idle || !had.any {
-			l.tellStream(s, t, next)
-		}
-		if idle {
-			return
-		}
-		r := l.replayFor(s, t)
-		r.next, r.marker = next, l.postMarker(s, t)
-		if r.phase = replayWaits; had.any {
-			r.phase, r.byGroups = replayLater, !had.exact
+	t.Mark(func(stream *fanout.Stream, next uint64, silent bool) {
+		switch r := s.out.replayOf(stream); {
+		case r == nil && silent && l.isOver(stream):
+			// It has ended. If its origin comes back it begins for everybody.
+		case r == nil:
+			l.startStream(s, stream, next, had)
+		case r.phase == replayLater:
+			// It tells the position when its time has come.
+		default:
+			l.tellStream(s, stream, r.position())
 		}
 	})
 }
 
-// startKept begins with what the ring holds.
+// startStream is startNow for one stream that the session does not replay. It is
+// called under the stream's lock.
+func (l *loop) startStream(s *session, stream *fanout.Stream, next uint64, had interest) {
+	idle := l.idle() || l.g.cfg.without.startMarker
+	if idle || !had.any {
+		l.tellStream(s, stream, next)
+	}
+	if idle {
+		return
+	}
+	r := l.replayFor(s, stream)
+	r.next, r.marker = next, l.postMarker(s, stream)
+	if r.phase = replayWaits; had.any {
+		r.phase, r.byGroups = replayLater, !had.exact
+	}
+}
+
+// startKept begins with what the rings hold.
 func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had interest) {
-	from := l.from(q, t)
-	r := s.out.replayOf(t)
+	newest := newestStream(t)
+	t.Streams(func(stream *fanout.Stream) {
+		if stream.Next() != 0 { // else nothing is known of it yet
+			l.startKeptStream(s, q, stream, l.from(q, stream, newest), had)
+		}
+	})
+}
+
+// startKeptStream is startKept for one stream.
+func (l *loop) startKeptStream(s *session, q wire.Subscribe, stream *fanout.Stream, from uint64, had interest) {
+	r := s.out.replayOf(stream)
 	switch {
 	case r != nil && r.phase == replayLater:
 		// Nothing that comes behind the marker may be left out.
@@ -271,34 +288,46 @@ func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had inte
 		// What the mailbox holds is not only in the ring, it is on its way: the
 		// replay begins behind it.
 		idle := true
-		t.Stream().Mark(func(next uint64) {
+		stream.Mark(func(next uint64) {
 			if idle = l.idle(); !idle {
-				r = l.replayFor(s, t)
+				r = l.replayFor(s, stream)
 				r.phase, r.next, r.from, r.live = replayLater, next, from, []uint32{q.Sub}
-				r.byGroups, r.marker = !had.exact, l.postMarker(s, t)
+				r.byGroups, r.marker = !had.exact, l.postMarker(s, stream)
 			}
 		})
 		if !idle {
 			return
 		}
 	}
-	from = l.readFrom(s, t, from)
-	r = s.out.replayOf(t)
+	from = l.readFrom(s, stream, from)
+	r = s.out.replayOf(stream)
 	r.live = append(r.live, q.Sub)
-	l.tellStream(s, t, from)
+	l.tellStream(s, stream, from)
 }
 
 // idle reports that nothing that was posted before is still to be delivered;
 // under a stream's lock this means nothing of that stream.
 func (l *loop) idle() bool { return !l.run.walking && l.at == len(l.batch) && l.mail.idle() }
 
-// from is the offset that a subscription which does not start now begins with
-// [W-6.8].
-func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
-	stream := t.Stream()
+// newestStream is the one of a topic's streams that was published to last.
+func newestStream(t *fanout.Topic) (newest *fanout.Stream) {
+	t.Streams(func(s *fanout.Stream) {
+		if newest == nil || s.Published() > newest.Published() {
+			newest = s
+		}
+	})
+	return newest
+}
+
+// from is the offset in a stream that a subscription which does not start now
+// begins with [W-6.8]. newest has the topic's last message.
+func (l *loop) from(q wire.Subscribe, stream, newest *fanout.Stream) uint64 {
 	oldest, next := stream.Kept(l.g.now.Load())
 	switch q.Start {
 	case wire.StartLast:
+		if stream != newest {
+			return next
+		}
 		return max(oldest, next-1)
 	case wire.StartKept:
 		return oldest
@@ -313,8 +342,9 @@ func (l *loop) from(q wire.Subscribe, t *fanout.Topic) uint64 {
 	return p.Offset + 1
 }
 
-// ahead reports whether a cursor claims positions that the stream has not given
-// yet: it is not what this gateway told anyone.
+// ahead reports whether a cursor claims positions that the topic's own stream has
+// not given yet: it is not what this gateway told anyone. Of another gateway's
+// stream the device may have seen more elsewhere.
 func ahead(q wire.Subscribe, t *fanout.Topic) bool {
 	stream := t.Stream()
 	p, ok := q.Cursor.Find(wire.Life(stream.Life()))

@@ -59,8 +59,8 @@ func (l *loop) endReplays(s *session, num uint32) {
 	for i := 0; i < len(s.out.replays); i++ {
 		r := &s.out.replays[i]
 		r.live = slices.DeleteFunc(r.live, func(n uint32) bool { return n == num })
-		if !s.interest(r.topic, nil).any {
-			s.out.dropReplay(r.topic)
+		if !s.interest(r.stream.Topic(), nil).any {
+			s.out.dropReplay(r.stream)
 			i--
 		}
 	}
