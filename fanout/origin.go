@@ -73,9 +73,15 @@ func (s *Stream) copyOf(o *Origin) *Stream {
 	return nil
 }
 
-// Streams calls fn for the topic's own stream and all copies. Any goroutine may call it.
+// Own returns the topic's own stream if there is one. Any goroutine may call it.
+func (t *Topic) Own() *Stream { return t.stream.Load() }
+
+// Streams calls fn for the topic's own stream and all copies, if there are any. Any goroutine may call it.
 func (t *Topic) Streams(fn func(*Stream)) {
-	own := t.Stream()
+	own := t.Own()
+	if own == nil {
+		return
+	}
 	fn(own)
 	for _, c := range own.others() {
 		fn(c)
@@ -210,19 +216,15 @@ func (s *Stream) backfill(now uint32, older []Entry) {
 	s.charge(before)
 }
 
-// Forget drops up to most copies of an origin that has ended, with what they keep, and returns where to go on: 0 when all
-// are dropped. from is 0 or what the last call returned. Readers that are under way find nothing any more. If the origin
+// Forget drops the copies of an origin that has ended, with what they keep. Readers that are under way find nothing any more. If the origin
 // comes back after all, so do its copies, one by one.
-func (x *Index) Forget(o *Origin, from uint32, most int) (goOn uint32) {
-	for id := max(from, 1); id <= x.topics.Load(); id++ {
-		if most--; most < 0 {
-			return id
-		}
-		if own := x.at(id).stream.Load(); own != nil {
+func (x *Index) Forget(o *Origin) {
+	x.Each(func(t *Topic) bool {
+		if own := t.Own(); own != nil {
 			own.forget(o)
 		}
-	}
-	return 0
+		return true
+	})
 }
 
 func (s *Stream) forget(o *Origin) {

@@ -102,11 +102,11 @@ type delivery struct {
 	named  bool
 
 	reason wire.Reason
-	count  uint32
+	count  uint64
 }
 
-func (d *delivery) gap(r wire.Reason, n uint32) {
-	if d.count > 0 && (d.reason != r || d.count+n < n) {
+func (d *delivery) gap(r wire.Reason, n uint64) {
+	if d.count > 0 && d.reason != r {
 		d.flushGap()
 	}
 	d.reason = r
@@ -119,12 +119,12 @@ func (d *delivery) flushGap() {
 	if d.count == 0 {
 		return
 	}
-	d.l.counters.gap(d.reason, uint64(d.count))
+	d.l.counters.gap(d.reason, d.count)
 	if d.sl.flags&flagBehind != 0 {
 		d.s.out.pushGap(d.topic, d.id, d.origin, d.reason, d.count)
 		d.l.bound(d.s)
 	} else {
-		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: d.origin, Reason: d.reason, Count: uint64(d.count)}.Append(d.l.enc[:0]))
+		d.l.say(d.s, wire.Gap{Topic: d.id, Origin: d.origin, Reason: d.reason, Count: d.count}.Append(d.l.enc[:0]))
 	}
 	d.count = 0
 }

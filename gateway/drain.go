@@ -31,7 +31,7 @@ type run struct {
 	topic   *fanout.Topic
 	stream  *fanout.Stream
 	kind    entryKind
-	missed  int // positions that the entries are GAPs for
+	missed  uint64 // positions that the entries are GAPs for
 	entries []entry
 	bytes   []byte
 	log     uint8 // log2 of the largest frame, rounded up
@@ -138,14 +138,14 @@ func (l *loop) deliver(sl *slice) bool {
 func (l *loop) begin() {
 	r := &l.run
 	first := &l.batch[l.at]
-	size, largest, missed, end := 0, 0, 0, l.at
+	size, largest, missed, end := 0, 0, uint64(0), l.at
 	for end < len(l.batch) {
 		e := &l.batch[end]
 		if e.stream != first.stream || e.kind != first.kind || e.call != nil || end > l.at && size+len(e.frame) > joinBytes {
 			break
 		}
 		size += len(e.frame)
-		missed += int(e.missed)
+		missed += e.missed
 		largest = max(largest, len(e.frame))
 		end++
 	}
@@ -296,7 +296,7 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 	case entryMessage:
 		l.counters.messages.Add(took * uint64(len(r.entries)-r.skip))
 	case entryGap:
-		l.counters.gap(wire.ReasonLost, took*uint64(r.missed))
+		l.counters.gap(wire.ReasonLost, took*r.missed)
 	case entryStream:
 	}
 	r.sent += int(took) * len(b)

@@ -12,7 +12,7 @@ type entry struct {
 	frame  []byte // finished, the same for all; of a message frame[body:] is the payload
 	kind   entryKind
 	body   int32
-	missed uint32 // positions that a GAP stands for
+	missed uint64 // positions that a GAP stands for
 	offset uint64 // of the message, or the first that is missing, or STREAM's next
 	number uint64 // of the post: the same order for all streams of a topic
 	from   uint64 // tag of the publishing identity

@@ -44,7 +44,7 @@ type item struct {
 	at     uint32      // second at which it came
 	id     wire.TopicID
 	origin uint32
-	count  uint32 // positions in a gap, or control frames beyond the first
+	count  uint64 // positions in a gap, or control frames beyond the first
 	frame  []byte
 	topic  *fanout.Topic
 }
@@ -142,7 +142,7 @@ func (o *outbound) expire(before uint32) (dropped int) {
 }
 
 // pushGap queues a gap that never was a message.
-func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, origin uint32, r wire.Reason, n uint32) {
+func (o *outbound) pushGap(t *fanout.Topic, id wire.TopicID, origin uint32, r wire.Reason, n uint64) {
 	o.items = append(o.items, item{kind: itemGap, topic: t, id: id, origin: origin, reason: r, count: n})
 	last := len(o.items) - 1
 	if o.merge(last); o.items[last].kind == itemNone {
@@ -173,7 +173,7 @@ func (o *outbound) merge(i int) {
 		switch p := &o.items[j]; p.kind {
 		case itemNone:
 		case itemGap:
-			if p.topic == g.topic && p.id == g.id && p.origin == g.origin && p.reason == g.reason && p.count+g.count >= g.count {
+			if p.topic == g.topic && p.id == g.id && p.origin == g.origin && p.reason == g.reason {
 				p.count += g.count
 				*g = item{}
 				return
@@ -195,7 +195,7 @@ func (o *outbound) take(dst []byte, most int) []byte {
 			if len(dst)+wire.MaxControl > most && len(dst) > 0 {
 				return o.cut(i, dst)
 			}
-			dst = wire.Gap{Topic: it.id, Origin: it.origin, Reason: it.reason, Count: uint64(it.count)}.Append(dst)
+			dst = wire.Gap{Topic: it.id, Origin: it.origin, Reason: it.reason, Count: it.count}.Append(dst)
 		case itemControl, itemMessage:
 			if len(dst)+len(it.frame) > most && len(dst) > 0 {
 				return o.cut(i, dst)
@@ -260,7 +260,7 @@ func (o *outbound) squeeze() {
 			continue
 		case itemGap:
 			of := stream{it.topic, it.id, it.origin, it.reason}
-			if at, ok := gaps[of]; ok && kept[at].count+it.count >= it.count {
+			if at, ok := gaps[of]; ok {
 				kept[at].count += it.count
 				continue
 			}

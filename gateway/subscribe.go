@@ -265,6 +265,7 @@ func (l *loop) startStream(s *session, stream *fanout.Stream, next uint64, had i
 
 // startKept begins with what the rings hold.
 func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had interest) {
+	t.Stream() // it is told, even if nobody has published here yet
 	newest := newestStream(t)
 	t.Streams(func(stream *fanout.Stream) {
 		if stream.Next() != 0 { // else nothing is known of it yet

@@ -14,11 +14,12 @@ import (
 
 // tenant is a name space of topics.
 type tenant struct {
-	name  string
-	index *fanout.Index
-	lent  atomic.Int64 // publish credit under way
-	names *rate.Limiter
-	usage usage
+	name   string
+	number uint32 // among the tenants of this process
+	index  *fanout.Index
+	lent   atomic.Int64 // publish credit under way
+	names  *rate.Limiter
+	usage  usage
 }
 
 // tenants are made when their first device or message comes and stay.
@@ -29,10 +30,7 @@ type tenants struct {
 }
 
 func (t *tenants) get(name string) (*tenant, error) {
-	t.mu.RLock()
-	have := t.by[name]
-	t.mu.RUnlock()
-	if have != nil {
+	if have := t.find(name); have != nil {
 		return have, nil
 	}
 	t.mu.Lock()
@@ -51,10 +49,17 @@ func (t *tenants) get(name string) (*tenant, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tenant %s: %w", name, err)
 	}
-	made := &tenant{name: name, index: index, names: rate.NewLimiter(rate.Limit(lim.TopicRate), lim.TopicRate)}
+	made := &tenant{name: name, number: uint32(len(t.by)), index: index, names: rate.NewLimiter(rate.Limit(lim.TopicRate), lim.TopicRate)}
 	made.usage.set(quotaOf(t.g.rules.Load().quotas, name))
 	t.by[name] = made
 	return made, nil
+}
+
+// find is a tenant that is there already, or nil.
+func (t *tenants) find(name string) *tenant {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.by[name]
 }
 
 func (t *tenants) all() []*tenant {
@@ -76,6 +81,12 @@ func (g *Gateway) topic(t *tenant, name []byte) (*fanout.Topic, error) {
 	if !t.names.Allow() {
 		return nil, &wire.Error{Code: wire.CodeThrottled, Field: "too many new topics"}
 	}
+	return g.makeTopic(t, name)
+}
+
+// makeTopic is topic without the limit on new names by time, which the gateway has
+// applied where a message entered the fleet.
+func (g *Gateway) makeTopic(t *tenant, name []byte) (*fanout.Topic, error) {
 	g.naming.Lock()
 	defer g.naming.Unlock()
 	if have := t.index.Lookup(name); have != nil {

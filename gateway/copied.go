@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"context"
+
+	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/peer"
+	"github.com/bellwire/bellwire/wire"
+)
+
+// copied is a stream of another gateway: it meets peer.Stream.
+type copied struct {
+	g      *Gateway
+	tenant *tenant
+	stream *fanout.Stream
+	number uint32 // of its origin
+}
+
+// Next implements peer.Stream.
+func (c *copied) Next() uint64 { return c.stream.Next() }
+
+// Accept implements peer.Stream: what the origin did at publish, but for the offset,
+// which is there already.
+func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (peer.Verdict, error) {
+	g := c.g
+	switch next := c.stream.Next(); {
+	case next == 0 || offset == next:
+	case offset < next:
+		return peer.Duplicate, nil
+	default:
+		return peer.Hole, nil
+	}
+	t := c.stream.Topic()
+	held := g.charge(c.tenant, len(payload)+len(t.Name()))
+	if err := g.credit.wait(ctx, g.ctx.Done(), c.tenant, held.lend(t)); err != nil {
+		g.charges.Put(held)
+		return 0, err
+	}
+	now := g.now.Load()
+	held.left.Store(1)
+	v := c.stream.Accept(offset, now, func(offset uint64, tracked bool) fanout.Entry {
+		m := wire.Message{Topic: wire.TopicID(t.ID()), Origin: c.number, Offset: offset, Payload: payload}
+		if tracked {
+			m.Form = wire.OffsetLow
+		}
+		frame := m.Append(make([]byte, 0, m.Len()))
+		return fanout.Entry{Frame: frame, Body: len(frame) - len(payload)}
+	}, c.begins, func(loops, number uint64, e fanout.Entry) {
+		g.post(loops, entry{stream: c.stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, charge: held})
+	})
+	g.settle(held, nil)
+	return peer.Verdict(v), nil
+}
+
+// begins tells those who subscribed by name that the stream begins, or goes on after
+// its origin had ended.
+func (c *copied) begins(loops, number, next uint64) {
+	c.g.post(loops, entry{kind: entryStream, stream: c.stream, frame: streamFrame(c.stream, next).Append(nil), offset: next, number: number})
+}
+
+// Miss implements peer.Stream.
+func (c *copied) Miss(next uint64) {
+	c.stream.Miss(next, c.begins, func(loops, number, first, count uint64) {
+		gap := wire.Gap{Topic: wire.TopicID(c.stream.Topic().ID()), Origin: c.number, Reason: wire.ReasonLost, Count: count}
+		c.g.post(loops, entry{kind: entryGap, stream: c.stream, frame: gap.Append(nil), missed: count, offset: first, number: number})
+	})
+}
+
+// Backfill implements peer.Stream. A ring entry that was never delivered has no
+// frame before its payload.
+func (c *copied) Backfill(older []peer.Kept) {
+	now := c.g.now.Load()
+	entries := make([]fanout.Entry, len(older))
+	for i, k := range older {
+		entries[i] = fanout.Entry{Offset: k.Offset, At: now - min(k.Age, now-1), Frame: append([]byte(nil), k.Payload...)}
+	}
+	c.stream.Backfill(now, entries)
+}
