@@ -34,8 +34,8 @@ func TestPendingAgainstOracle(t *testing.T) {
 			id := wire.TopicID(topic.ID())
 			switch rng.IntN(12) {
 			case 0:
-				n := uint32(1 + rng.IntN(3))
-				offsets[topic] += uint64(n)
+				n := uint64(1 + rng.IntN(3))
+				offsets[topic] += n
 				q.out.pushGap(topic, id, ownOrigin, wire.ReasonTooBig, n)
 			case 1:
 				q.pushed++
