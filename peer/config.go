@@ -55,4 +55,20 @@ type Config struct {
 	Source  Source
 	// Logger has a line for every link that comes and goes. Default slog.Default().
 	Logger *slog.Logger
+
+	// without takes guards out; only tests of this package can set it.
+	without guards
+	// greeting is how long a connection may take until it is linked. Default 5 s.
+	greeting time.Duration
+}
+
+// guards are the protections that a fault test takes out to prove that it is they which make the test pass.
+type guards struct {
+	certificateName bool // a gateway has the name of its certificate
+	nameInUse       bool // of two gateways of one name the second is refused
+	foreign         bool // messages of others are refused
+	oldBatch        bool // a batch that came before is dropped
+	bomb            bool // how large a batch becomes is bounded
+	silence         bool // a link of which nothing is heard is closed
+	fetch           bool // what is missing is asked for
 }

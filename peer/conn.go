@@ -1,0 +1,258 @@
+package peer
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+const (
+	firstRead  = maxGreeting
+	usualRead  = 64 << 10
+	goodbye    = 500 * time.Millisecond // for writing the last frame, and for the other side to close
+	joinWrites = 16 << 10               // with TLS, frames up to this together are one record
+)
+
+// conn is the shell of a link: a goroutine that reads and one that writes.
+type conn struct {
+	net.Conn // tls.Conn with TLS
+	mesh     *Mesh
+	link     *link
+	wakes    chan struct{}
+	done     chan struct{} // the reader has returned
+	joined   []byte
+	closing  sync.Once
+}
+
+// Close closes the connection below TLS, which never waits.
+func (c *conn) Close() error {
+	c.closing.Do(func() {
+		if t, ok := c.Conn.(*tls.Conn); ok {
+			_ = t.NetConn().Close()
+			return
+		}
+		_ = c.Conn.Close()
+	})
+	return nil
+}
+
+func (c *conn) wake() {
+	select {
+	case c.wakes <- struct{}{}:
+	default:
+	}
+}
+
+// run has a connection linked until it ends. It returns why it did.
+func (m *Mesh) run(c *conn, e endpoint) *CloseError {
+	c.wakes, c.done = make(chan struct{}, 1), make(chan struct{})
+	err := c.prove(&e)
+	if err == nil {
+		c.link = m.core.open(m.now(), e, c.wake)
+		err = c.serve()
+	}
+	_ = c.Close()
+	m.drop(c)
+	if c.link == nil {
+		cause := closeError(err)
+		m.core.count(cause.Why)
+		m.log.Debug("peer not proven", "address", e.address, "why", cause.Error())
+		return cause
+	}
+	m.core.gone(c.link, m.now(), err)
+	cause := c.link.cause()
+	m.note(c.link, cause)
+	return cause
+}
+
+func closeError(err error) *CloseError {
+	if e := (*CloseError)(nil); errors.As(err, &e) {
+		return e
+	}
+	return &CloseError{Why: Failed, Text: err.Error()}
+}
+
+// note logs a link that has ended. Strangers are counted, not logged one by one at a level that is seen.
+func (m *Mesh) note(l *link, cause *CloseError) {
+	level := slog.LevelInfo
+	if cause.quiet() || l.member == nil && !l.dialled {
+		level = slog.LevelDebug
+	}
+	m.log.Log(context.Background(), level, "peer link ended", "peer", l.hello.name, "address", l.address, "why", cause.Error())
+}
+
+// prove has TLS shake hands and takes the name from the certificate.
+func (c *conn) prove(e *endpoint) error {
+	t, ok := c.Conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.mesh.ctx, c.mesh.cfg.greeting)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	certificates := t.ConnectionState().PeerCertificates
+	if len(certificates) == 0 {
+		return &CloseError{Why: WrongName, Text: "no certificate"}
+	}
+	cluster, name, err := certified(certificates[0])
+	if err != nil {
+		return &CloseError{Why: WrongName, Text: err.Error()}
+	}
+	if cluster != c.mesh.cfg.Cluster {
+		return &CloseError{Why: OtherFleet, Text: "its certificate is of " + cluster}
+	}
+	e.proven = name
+	return nil
+}
+
+// serve reads here and writes in a goroutine of its own, until both are done.
+func (c *conn) serve() error {
+	var writing sync.WaitGroup
+	writing.Go(c.write)
+	stop := context.AfterFunc(c.link.ctx, func() { _ = c.SetDeadline(time.Now().Add(goodbye)) })
+	defer stop()
+	err := c.read()
+	c.link.fail(err)
+	_, _ = io.Copy(io.Discard, c.Conn)
+	close(c.done)
+	writing.Wait()
+	return err
+}
+
+func (c *conn) read() error {
+	buf := make([]byte, firstRead)
+	n := 0
+	for {
+		used, err := c.frames(buf[:n])
+		if err != nil {
+			return err
+		}
+		n = copy(buf, buf[used:n])
+		if buf, err = c.room(buf, n); err != nil {
+			return err
+		}
+		k, err := c.Conn.Read(buf[n:])
+		n += k
+		if err != nil && k == 0 {
+			if errors.Is(err, io.EOF) {
+				err = errors.New("the other side closed the connection")
+			}
+			return err
+		}
+		c.link.enter(c.mesh.now())
+	}
+}
+
+// room makes the buffer larger when a frame needs it, and small again when none does.
+func (c *conn) room(buf []byte, n int) ([]byte, error) {
+	need := usualRead
+	if c.link.at() == greeting {
+		need = firstRead
+	}
+	if n >= need {
+		need = wire.MaxHeader + c.link.limit()
+	}
+	if need == len(buf) || n > 0 && need < len(buf) {
+		return buf, nil
+	}
+	bigger := make([]byte, need)
+	copy(bigger, buf[:n])
+	return bigger, nil
+}
+
+// frames handles what has come and returns how much of it was whole frames.
+func (c *conn) frames(b []byte) (used int, err error) {
+	defer func() { c.link.leave(c.mesh.now()) }()
+	for {
+		t, body, rest, err := wire.Next(b[used:], c.link.limit())
+		if errors.Is(err, wire.ErrShort) {
+			return used, nil
+		}
+		if err != nil {
+			return used, &CloseError{Why: Broken, Text: err.Error()}
+		}
+		used = len(b) - len(rest)
+		if err := c.link.handle(c.mesh.now(), t, body); err != nil {
+			return used, err
+		}
+		c.linked()
+	}
+}
+
+// linked takes it off the list of strangers.
+func (c *conn) linked() {
+	if c.link.dialled || c.link.member == nil || c.link.noted {
+		return
+	}
+	c.link.noted = true
+	c.mesh.known(c)
+}
+
+func (c *conn) write() {
+	var bufs [][]byte
+	for {
+		var last bool
+		bufs, last = c.link.next(c.mesh.now(), bufs[:0])
+		if len(bufs) > 0 {
+			if err := c.send(bufs); err != nil {
+				c.link.fail(err)
+				break
+			}
+		}
+		if last {
+			break
+		}
+		if len(bufs) > 0 {
+			continue // what gathered meanwhile
+		}
+		<-c.wakes
+	}
+	c.leave()
+}
+
+// leave gives the other side a moment to read what was sent last: a connection that is closed while something is unread
+// takes its last bytes back.
+func (c *conn) leave() {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		<-c.done // there is a deadline
+	}
+	_ = c.Close()
+}
+
+// send writes frames in one system call, or with TLS in as few records as may be.
+func (c *conn) send(bufs [][]byte) error {
+	if len(bufs) == 1 {
+		_, err := c.Conn.Write(bufs[0])
+		return err
+	}
+	if _, ok := c.Conn.(*net.TCPConn); ok {
+		list := net.Buffers(bufs)
+		_, err := list.WriteTo(c.Conn)
+		return err
+	}
+	c.joined = c.joined[:0]
+	for _, b := range bufs {
+		if len(c.joined) > 0 && len(c.joined)+len(b) > joinWrites {
+			if _, err := c.Conn.Write(c.joined); err != nil {
+				return err
+			}
+			c.joined = c.joined[:0]
+		}
+		c.joined = append(c.joined, b...)
+	}
+	_, err := c.Conn.Write(c.joined)
+	if cap(c.joined) > 8*joinWrites {
+		c.joined = nil
+	}
+	return err
+}

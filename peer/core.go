@@ -1,0 +1,320 @@
+package peer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+const (
+	// forgetLog is how long batches are kept for a peer that is not linked: what rings keep is no older.
+	forgetLog = 2 * time.Minute
+	// forgetPeer is how long a peer that is not linked is known, with the lives that it has had.
+	forgetPeer = 10 * time.Minute
+	maxMembers = 4 * DefaultPeers
+	maxLives   = 16 // superseded ones that are remembered, per peer
+)
+
+// member is another gateway, by its name.
+type member struct {
+	name       string
+	origin     *origin // its present life; nil before it was linked
+	superseded []wire.Life
+	link       *link // that carries batches
+	since      time.Duration
+	address    string
+	forgotten  bool // by the log
+	differs    bool // its broadcast filters are not ours
+	lastError  string
+	tally      tally
+}
+
+// core is a gateway's part of the mesh without goroutines, clock or sockets: shells tell it what happened and when, and
+// write what it wants written. A simulator with many of them is a shell as well. All methods may be called by any
+// goroutine.
+type core struct {
+	cfg     Config
+	ctx     context.Context // ends when the mesh is closed
+	log     *outlog
+	leaving atomic.Bool
+
+	mu      sync.Mutex
+	members map[string]*member
+	links   map[*link]struct{} // all that are open
+	refused [reasons]uint64    // links, by why this side refused or closed them
+}
+
+func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core {
+	return &core{
+		cfg: cfg, ctx: ctx, log: newLog(cfg.Retain, compressor{off: cfg.NoCompression, clock: clock}),
+		members: make(map[string]*member), links: make(map[*link]struct{}),
+	}
+}
+
+// open begins a link on a new connection.
+func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
+	ctx, cancel := context.WithCancel(c.ctx)
+	l := &link{core: c, endpoint: e, wake: wake, ctx: ctx, cancel: cancel, opened: now, heard: now}
+	c.mu.Lock()
+	c.links[l] = struct{}{}
+	c.mu.Unlock()
+	if l.dialled {
+		l.say(c.hello(l.looksFor).append(nil))
+	}
+	return l
+}
+
+// hello is this gateway's first frame to a peer, whose name may not be known yet.
+func (c *core) hello(name string) hello {
+	h := hello{
+		kind: kindBatches, min: minVersion, max: maxVersion, cluster: c.cfg.Cluster, name: c.cfg.Name, life: c.cfg.Life,
+		filters: c.cfg.Filters,
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if m := c.members[name]; m != nil && m.origin != nil {
+		h.lastOf, h.last = m.origin.life, m.origin.last.Load()
+	}
+	return h
+}
+
+// admit says why a gateway that said hello may not be linked; nil if it may.
+func (c *core) admit(l *link, now time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.admitLocked(l, now)
+}
+
+func (c *core) admitLocked(l *link, now time.Duration) error {
+	h := &l.hello
+	if err := c.identify(l); err != nil {
+		return err
+	}
+	m := c.members[h.name]
+	for _, other := range c.members {
+		if other != m && other.origin != nil && other.origin.life == h.life {
+			return &CloseError{Why: NameInUse, Text: "its life is that of " + other.name}
+		}
+	}
+	if m == nil || m.link == nil {
+		linked := 0
+		for _, other := range c.members {
+			if other.link != nil {
+				linked++
+			}
+		}
+		if linked >= c.cfg.Most {
+			return &CloseError{Why: TooMany, Text: fmt.Sprintf("%s has %d", c.cfg.Name, linked)}
+		}
+	}
+	if m == nil {
+		return nil
+	}
+	for _, life := range m.superseded {
+		if life == h.life {
+			return &CloseError{Why: OlderLife, Text: h.name + " has begun another one"}
+		}
+	}
+	return c.contest(m.link, l, now)
+}
+
+// identify checks who it says it is.
+func (c *core) identify(l *link) error {
+	h := &l.hello
+	switch {
+	case h.cluster != c.cfg.Cluster:
+		return &CloseError{Why: OtherFleet, Text: fmt.Sprintf("%s is of %s, not %s", c.cfg.Name, c.cfg.Cluster, h.cluster)}
+	case h.kind != kindBatches:
+		return &CloseError{Why: Unsupported, Text: fmt.Sprintf("connections of kind %d", h.kind)}
+	case l.proven != "" && l.proven != h.name && !c.cfg.without.certificateName:
+		return &CloseError{Why: WrongName, Text: fmt.Sprintf("the certificate is that of %s, not %s", l.proven, h.name)}
+	case h.life == c.cfg.Life:
+		return &CloseError{Why: Self, Text: "this is " + c.cfg.Name}
+	case h.name == c.cfg.Name:
+		return &CloseError{Why: NameInUse, Text: "by " + c.cfg.Name + " itself"}
+	case l.looksFor != "" && l.looksFor != h.name:
+		return &CloseError{Why: WrongName, Text: fmt.Sprintf("looking for %s, not %s", l.looksFor, h.name)}
+	}
+	return nil
+}
+
+// contest decides between the link that a peer has and a new one. Both sides come to the same end.
+func (c *core) contest(old, l *link, now time.Duration) error {
+	if old == nil || old == l {
+		return nil
+	}
+	if old.hello.life != l.hello.life {
+		if old.quietFor(now) < c.cfg.Silence/2 && !c.cfg.without.nameInUse {
+			return &CloseError{Why: NameInUse, Text: "another " + l.hello.name + " is linked and answers"}
+		}
+		return nil
+	}
+	// The one that the smaller name dialled stays; of two by the same side the newer one, as the older may be dead.
+	if old.dialled != l.dialled && l.dialled != (c.cfg.Name < l.hello.name) {
+		return &CloseError{Why: Linked, Text: "by another connection"}
+	}
+	return nil
+}
+
+// join makes a link that of its peer. It says what happened to the peer's lives.
+func (c *core) join(l *link, now time.Duration) error {
+	c.mu.Lock()
+	if err := c.admitLocked(l, now); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	m := c.members[l.hello.name]
+	if m == nil {
+		m = &member{name: l.hello.name}
+		c.members[m.name] = m
+		c.prune()
+	}
+	replaced := m.link
+	m.link, m.since, m.address, m.forgotten = l, now, l.address, false
+	m.differs, m.lastError = l.hello.filters != c.cfg.Filters, ""
+	gone := (*origin)(nil)
+	if m.origin == nil || m.origin.life != l.hello.life {
+		if gone = m.origin; gone != nil {
+			m.superseded = append(m.superseded, gone.life)
+			m.superseded = m.superseded[max(0, len(m.superseded)-maxLives):]
+			m.tally.restarts.Add(1)
+		}
+		m.origin = newOrigin(c, m, l.hello.life)
+	}
+	l.member, l.origin = m, m.origin
+	c.mu.Unlock()
+	if replaced != nil {
+		replaced.fail(&CloseError{Why: Linked, Text: "by a newer connection"})
+	}
+	if gone != nil {
+		gone.restarted(now)
+	}
+	l.origin.attach(l, now)
+	return nil
+}
+
+// prune forgets the peer that has been away longest if there are too many.
+func (c *core) prune() {
+	if len(c.members) <= maxMembers {
+		return
+	}
+	oldest := (*member)(nil)
+	for _, m := range c.members {
+		if m.link == nil && m.origin != nil && (oldest == nil || m.since < oldest.since) {
+			oldest = m
+		}
+	}
+	if oldest != nil {
+		delete(c.members, oldest.name)
+	}
+}
+
+// gone ends a link whose connection is closed and whose reader has returned. why is what the reader or writer met.
+func (c *core) gone(l *link, now time.Duration, why error) {
+	l.fail(why)
+	l.cancel()
+	cause := l.cause()
+	c.mu.Lock()
+	delete(c.links, l)
+	if !cause.Theirs {
+		c.refused[cause.Why]++
+	}
+	m := l.member
+	if m == nil {
+		m = c.members[l.hello.name]
+	}
+	if m == nil && l.looksFor != "" {
+		m = c.members[l.looksFor]
+	}
+	if m != nil && !cause.quiet() {
+		m.lastError = cause.Error()
+	}
+	left := false
+	if l.member != nil && l.member.link == l {
+		left = cause.Why == Bye
+		l.member.link, l.member.since, l.member.forgotten = nil, now, left
+	}
+	c.mu.Unlock()
+	l.mu.Lock()
+	cursor := l.cursor
+	l.mu.Unlock()
+	if cursor != nil {
+		c.log.detach(cursor, now)
+	}
+	if left {
+		c.log.forget(l.hello.name, now)
+	}
+	if l.origin != nil {
+		l.origin.detach(l, now)
+	}
+}
+
+// count counts a connection that was refused before there was a link.
+func (c *core) count(why Why) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused[why]++
+}
+
+// tick does what is due; it is called some forty times per second. Work for an origin may wait for publish credit: run
+// starts it, in a goroutine or at once.
+func (c *core) tick(now time.Duration, run func(func())) {
+	c.log.tick(now)
+	c.mu.Lock()
+	links := make([]*link, 0, len(c.links))
+	for l := range c.links {
+		links = append(links, l)
+	}
+	var due []*origin
+	var forget []string
+	for _, m := range c.members {
+		if m.origin != nil && m.origin.dueAt(now) {
+			due = append(due, m.origin)
+		}
+		if m.link == nil && m.origin != nil && now-m.since >= forgetLog && !m.forgotten {
+			m.forgotten = true
+			forget = append(forget, m.name)
+		}
+		if m.link == nil && m.origin != nil && now-m.since >= forgetPeer {
+			delete(c.members, m.name)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range links {
+		l.tick(now)
+	}
+	for _, name := range forget {
+		c.log.forget(name, now)
+	}
+	for _, o := range due {
+		run(func() { o.tick(now) })
+	}
+}
+
+// leave has every link send END when it has sent everything.
+func (c *core) leave(now time.Duration) {
+	c.log.seal(now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.leaving.Store(true)
+	for l := range c.links {
+		l.mu.Lock()
+		if l.phase != up {
+			l.failLocked(&CloseError{Why: Bye, Text: "leaving"})
+		}
+		l.mu.Unlock()
+		l.wake()
+	}
+}
+
+// linked reports whether a peer of that name has a link.
+func (c *core) linked(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[name]
+	return m != nil && m.link != nil
+}

@@ -1,0 +1,65 @@
+package peer
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+)
+
+// checkTLS wants both sides of a link to be able to prove themselves.
+func (c *Config) checkTLS() error {
+	switch {
+	case c.TLS == nil:
+		return nil
+	case len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil:
+		return errors.New("peer: TLS has no certificate")
+	case c.TLS.RootCAs == nil || c.TLS.ClientCAs == nil:
+		return errors.New("peer: TLS needs the CA of the fleet as both RootCAs and ClientCAs")
+	}
+	for _, own := range c.TLS.Certificates {
+		leaf := own.Leaf
+		if leaf == nil && len(own.Certificate) > 0 {
+			leaf, _ = x509.ParseCertificate(own.Certificate[0])
+		}
+		if leaf == nil {
+			return errors.New("peer: the certificate cannot be read")
+		}
+		cluster, name, err := certified(leaf)
+		if err != nil {
+			return errors.New("peer: TLS: " + err.Error())
+		}
+		if (cluster != c.Cluster || name != c.Name) && !c.without.certificateName {
+			return errors.New("peer: the certificate is that of " + name + " of " + cluster + ", and this is " + c.Name + " of " + c.Cluster)
+		}
+	}
+	return nil
+}
+
+func (c *Config) serverTLS() *tls.Config {
+	t := c.TLS.Clone()
+	t.MinVersion = tls.VersionTLS13
+	t.ClientAuth = tls.RequireAndVerifyClientCert
+	t.SessionTicketsDisabled = true // a certificate is looked at each time
+	return t
+}
+
+// clientTLS verifies the chain only: who is there is said by the URI in the certificate, not by where it was reached.
+func (c *Config) clientTLS() *tls.Config {
+	t := c.TLS.Clone()
+	t.MinVersion = tls.VersionTLS13
+	t.InsecureSkipVerify = true // replaced by VerifyConnection
+	t.ClientSessionCache = nil
+	roots := c.TLS.RootCAs
+	t.VerifyConnection = func(s tls.ConnectionState) error {
+		if len(s.PeerCertificates) == 0 {
+			return errors.New("no certificate")
+		}
+		options := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		for _, between := range s.PeerCertificates[1:] {
+			options.Intermediates.AddCert(between)
+		}
+		_, err := s.PeerCertificates[0].Verify(options)
+		return err
+	}
+	return t
+}
