@@ -30,11 +30,12 @@ type Stream struct {
 	topic   *Topic
 	foreign *foreign // nil: the topic's own stream
 
-	mu     sync.Mutex                // of the own stream: guards all streams of the topic
-	posts  uint64                    // of the own stream: what was posted on the topic so far
-	copies atomic.Pointer[[]*Stream] // of the own stream: those of other origins; the list is immutable
-	next   uint64
-	ring   ring
+	mu       sync.Mutex                // of the own stream: guards all streams of the topic
+	posts    uint64                    // of the own stream: what was posted on the topic so far
+	copies   atomic.Pointer[[]*Stream] // of the own stream: those of other origins; the list is immutable
+	postOnly atomic.Bool               // of the own stream: nobody counts in it
+	next     uint64
+	ring     ring
 
 	published atomic.Uint32 // when last, in seconds; changes under mu, read by the budget without
 	place     place         // among all rings, under the budget's lock

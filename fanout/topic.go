@@ -131,3 +131,23 @@ func (t *Topic) Stream() *Stream {
 	t.stream.CompareAndSwap(nil, newStream(t))
 	return t.stream.Load()
 }
+
+// PostOnly notes that what comes on the topic belongs to no stream. Any goroutine may call it.
+func (t *Topic) PostOnly() { t.Stream().postOnly.Store(true) }
+
+// PostsOnly reports whether PostOnly was called. Any goroutine may call it.
+func (t *Topic) PostsOnly() bool {
+	s := t.Own()
+	return s != nil && s.postOnly.Load()
+}
+
+// Post calls post under the lock of the topic's streams with the loops where someone is interested and the number of the
+// post, for something that belongs to none of its streams.
+func (t *Topic) Post(post func(loops, number uint64)) {
+	s := t.Stream()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.posts++
+	loops, _ := t.audience(s.posts)
+	post(loops, s.posts)
+}

@@ -46,7 +46,7 @@ type Status struct {
 // Handler is the admin API. /healthz and /readyz are for everyone; all else asks
 // Config.AdminAuth, if there is one. An admin of a tenant sees and closes the
 // sessions of that tenant only: another's are not found, and lists and their totals
-// leave them out. /v1/gateway, /metrics, /debug/pprof and POST /v1/reload are for
+// leave them out; it publishes for that tenant. /v1/gateway, /v1/fleet, /metrics, /debug/pprof and POST /v1/reload are for
 // admins of all tenants, others get 403.
 //
 // Without AdminAuth it has no authentication: serve it on loopback, or behind
@@ -65,8 +65,10 @@ func (g *Gateway) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /metrics", g.operator(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP))
 	mux.HandleFunc("GET /v1/gateway", g.operator(func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Status()) }))
+	mux.HandleFunc("GET /v1/fleet", g.operator(func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Fleet()) }))
 	mux.HandleFunc("GET /v1/sessions", g.asAdmin(g.listSessions))
 	mux.HandleFunc("GET /v1/topics", g.asAdmin(g.listTopics))
+	mux.HandleFunc("POST /v1/publish", g.asAdmin(g.publishFor))
 	mux.HandleFunc("DELETE /v1/sessions/{tenant}/{device}", g.asAdmin(g.deleteSession))
 	if g.cfg.OnReload != nil {
 		mux.HandleFunc("POST /v1/reload", g.asOperator(g.reloadSettings))

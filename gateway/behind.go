@@ -15,7 +15,7 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		return
 	}
 	r, s := &l.run, sl.sess
-	if rp := s.out.replayOf(r.stream); rp != nil && !l.g.cfg.without.withhold {
+	if rp := s.out.replayOf(r.stream); rp != nil && r.kind != entryCentral && !l.g.cfg.without.withhold {
 		switch {
 		case rp.phase != replayLater:
 			return // the ring has it, or it came before the subscription's start
@@ -36,6 +36,10 @@ func (l *loop) deliverSlow(n fanout.Sub, sl *slot) {
 		if in.track {
 			l.tell(s, r.topic, r.bytes)
 		}
+		return
+	}
+	if r.kind == entryCentral {
+		l.deliverCentral(n, sl, in)
 		return
 	}
 	d := delivery{l: l, n: n, sl: sl, s: s, in: in, topic: r.topic, stream: r.stream, id: wire.TopicID(r.topic.ID()), origin: originOf(r.stream)}
@@ -100,6 +104,8 @@ type delivery struct {
 	id     wire.TopicID // 0: it cannot be told, or is named
 	origin uint32
 	named  bool
+	// central: the messages belong to no stream, and have their names.
+	central bool
 
 	reason wire.Reason
 	count  uint64
@@ -141,7 +147,7 @@ func (d *delivery) message(frame []byte, offset uint64) bool {
 		return true
 	}
 	lim := l.g.limits.Load()
-	if d.in.policy == wire.Lossless && d.s.out.mayReplay(d.topic, lim.Replays) {
+	if d.in.policy == wire.Lossless && !d.central && d.s.out.mayReplay(d.topic, lim.Replays) {
 		waiting := d.s.out.replayOf(d.stream) != nil // for its marker, to be told the position
 		if from := l.readFrom(d.s, d.stream, offset); waiting {
 			l.tellStream(d.s, d.stream, from)

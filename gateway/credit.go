@@ -94,8 +94,10 @@ func (p *pool) takeOrAwait(t *tenant, n int64) (changed <-chan struct{}, ok bool
 	return p.changed, false
 }
 
-// charge is what one message holds of the pool until it has left every mailbox.
+// charge is what one message holds of the pool until it has left every mailbox, and
+// every batch for other gateways.
 type charge struct {
+	g      *Gateway
 	tenant *tenant
 	owner  handle // the publishing session, if it is one
 	device bool
@@ -118,8 +120,55 @@ func (g *Gateway) settle(c *charge, l *loop) {
 	case l != nil && owner.loop == uint32(l.n):
 		l.creditBack(owner, bytes)
 	default:
-		g.loops[owner.loop].mail.post(entry{call: func(l *loop) { l.creditBack(owner, bytes) }})
+		to := g.loops[owner.loop]
+		if to.returned.add(owner, bytes) {
+			to.mail.post(entry{call: (*loop).takeReturned})
+		}
 	}
+}
+
+// Release implements peer.Held: the message has left the batches.
+func (c *charge) Release() { c.g.settle(c, nil) }
+
+// returned is credit of devices that came back elsewhere than on their loop: hundreds
+// of messages of a batch at once, which shall not be as many entries of a mailbox.
+type returned struct {
+	mu   sync.Mutex
+	list []giveBack
+}
+
+type giveBack struct {
+	owner handle
+	bytes int64
+}
+
+// add reports whether it is the first since the loop took the last ones.
+func (r *returned) add(owner handle, bytes int64) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last := len(r.list) - 1; last >= 0 && r.list[last].owner == owner {
+		r.list[last].bytes += bytes
+		return false
+	}
+	r.list = append(r.list, giveBack{owner, bytes})
+	return len(r.list) == 1
+}
+
+// take is what came, in exchange for an empty list.
+func (r *returned) take(empty []giveBack) []giveBack {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = empty
+	return list
+}
+
+func (l *loop) takeReturned() {
+	list := l.returned.take(l.spare[:0])
+	for _, b := range list {
+		l.creditBack(b.owner, b.bytes)
+	}
+	l.spare = list
 }
 
 // lend says what a message on the topic takes of the pool. A loop that becomes
@@ -133,7 +182,7 @@ func (c *charge) lend(t *fanout.Topic) int64 {
 func (g *Gateway) charge(t *tenant, bytes int) *charge {
 	c, ok := g.charges.Get().(*charge)
 	if !ok {
-		c = new(charge)
+		c = &charge{g: g}
 	}
 	c.tenant, c.bytes, c.lent, c.owner, c.device = t, int64(bytes), 0, handle{}, false
 	return c

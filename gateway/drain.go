@@ -219,10 +219,10 @@ func (l *loop) follow(link *fanout.Link) {
 	}
 	r.full = bytes
 	t := r.topic
-	if len(t.Name()) > alwaysFits {
+	if len(t.Name()) > alwaysFits && r.kind != entryCentral {
 		r.tlog = max(r.log, logOf(topicFrame(t).Len()))
 	}
-	if l.told(link, r.stream) || l.g.cfg.without.tell {
+	if r.kind == entryCentral || l.told(link, r.stream) || l.g.cfg.without.tell {
 		return
 	}
 	r.slow |= flagPlain // who does not count is not told STREAM; or counts through another group
@@ -293,7 +293,7 @@ func (l *loop) deliverTo(subs []fanout.Sub) {
 		took++
 	}
 	switch r.kind {
-	case entryMessage:
+	case entryMessage, entryCentral:
 		l.counters.messages.Add(took * uint64(len(r.entries)-r.skip))
 	case entryGap:
 		l.counters.gap(wire.ReasonLost, took*r.missed)

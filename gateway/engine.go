@@ -109,6 +109,9 @@ func (e *engine) OnTick() (time.Duration, gnet.Action) {
 	if second {
 		g.rings.Expire(now, expireAtOnce)
 		g.sweep()
+		if g.fleet != nil {
+			g.fleet.sweep(now)
+		}
 		g.sources.sweep(now)
 	}
 	return g.untilTick(now), gnet.None

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/peer"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -53,6 +54,9 @@ type Gateway struct {
 	shaking    shaking
 	identities *identities
 	tenants    tenants
+	wanted     wanted
+	fleet      *fleet     // nil: it is alone
+	mesh       *peer.Mesh // nil: it is alone
 	rings      *fanout.Budget
 	credit     *pool
 	charges    sync.Pool // of *charge that were settled
@@ -140,6 +144,12 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.rules.Store(r)
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
+	g.wanted = wanted{central: cfg.Central, by: map[want]*wants{}}
+	if cfg.Peer != nil {
+		if err := g.joinFleet(*cfg.Peer); err != nil {
+			return nil, err
+		}
+	}
 	g.engine = &engine{g: g}
 	g.byEvent.Store(&[]adoption{})
 	g.broadcastText = broadcastText(cfg.Broadcast)
@@ -218,6 +228,14 @@ func (g *Gateway) Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	meshed, err := g.serveMesh()
+	if err != nil {
+		if admin != nil {
+			_ = admin.Close() // the other error is the one that matters
+		}
+		return err
+	}
+	defer meshed()
 	g.mu.Lock()
 	g.bound, g.boundTLS, g.portTLS = plain, secure, int(secure.Port())
 	g.mu.Unlock()

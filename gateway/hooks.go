@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -20,11 +21,34 @@ type Authenticator func(ctx context.Context, h wire.Hello, from netip.AddrPort) 
 type Authorizer func(id wire.Identity, a Action, topic string) error
 
 // Central is the central publish/subscribe service, which takes what is not a
-// broadcast. Publish must not block; payload may be kept. Its error's wire code
-// is what the publisher is told; any other error is CodeCentralAway. It brings
-// nothing to subscribers: SUBSCRIBE of an exact topic that is not a broadcast one
-// gets CodeNotSupported with it, and CodeNoCentral without. Publish is called on
-// the event loops and by Gateway.Publish, so from several goroutines at once.
+// broadcast. Its methods are called on the event loops and by Gateway.Publish, so
+// from several goroutines at once, and must not block.
 type Central interface {
+	// Publish forwards a message; payload may be kept. Its error's wire code is what
+	// the publisher is told; any other error is CodeCentralAway.
 	Publish(tenant, topic string, payload []byte) error
+	// Subscribe has the messages of all topics that match a filter brought to
+	// Gateway.FromCentral until cancel is called. It is called once for all devices
+	// with that filter. Its error's wire code is what the device is told, as with
+	// Publish.
+	Subscribe(tenant, filter string) (cancel func(), err error)
+}
+
+// Directory is what is known of the fleet's gateways beside the links to them. Its
+// methods may be called by several goroutines at once.
+type Directory interface {
+	// Members are the gateways that are listed, this one among them.
+	Members() []Member
+	// State says in a word how the list is kept, such as "embedded" or "away".
+	State() string
+}
+
+// Member is a gateway of the fleet as the directory lists it.
+type Member struct {
+	Name    string
+	Life    wire.Life
+	Address string // for other gateways
+	Version string
+	Devices int64 // when it last said so
+	Since   time.Time
 }

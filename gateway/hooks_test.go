@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"maps"
 	"context"
 	"errors"
 	"fmt"
@@ -18,9 +19,36 @@ import (
 
 // centralStub counts, and fails when it is told to.
 type centralStub struct {
-	mu    sync.Mutex
-	calls []string
-	err   error
+	mu      sync.Mutex
+	calls   []string
+	filters map[string]int // that are wanted
+	err     error
+}
+
+func (c *centralStub) Subscribe(tenant, filter string) (cancel func(), err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	if c.filters == nil {
+		c.filters = map[string]int{}
+	}
+	key := tenant + " " + filter
+	c.filters[key]++
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.filters[key]--; c.filters[key] == 0 {
+			delete(c.filters, key)
+		}
+	}, nil
+}
+
+func (c *centralStub) wanted() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.filters)
 }
 
 func (c *centralStub) Publish(tenant, topic string, payload []byte) error {

@@ -32,6 +32,7 @@ type loop struct {
 	far      atomic.Int32                   // far end of the socket pair, 0: none yet; a byte sent to it has drain called
 	busy     atomic.Bool                    // somebody waits for a tick soon
 	ticking  atomic.Bool                    // a tick is under way
+	returned returned
 
 	// Owned by the loop.
 	ev    gnet.EventLoop
@@ -68,6 +69,7 @@ type loop struct {
 	stalled  []handle            // sessions with a frame that waits for the end of a walk
 	waiting  []handle            // sessions whose frames go on in the loop's turn
 	departed bool                // GOAWAY was sent
+	spare    []giveBack          // an emptied list for returned
 	over     map[uint32]over     // origins that have ended, by their numbers
 	endings  []ending            // those that sessions are being told of
 }

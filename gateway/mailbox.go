@@ -28,6 +28,7 @@ const (
 	entryMessage entryKind = iota
 	entryGap               // positions that were lost between gateways
 	entryStream            // a stream begins, for those who subscribed by name
+	entryCentral           // a message of no stream, with its topic's name
 )
 
 // mailbox hands work to one loop, in strict order. It is bounded by the pool of

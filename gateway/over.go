@@ -15,11 +15,26 @@ type over struct {
 	how wire.How
 }
 
-// ending is an origin of whose end sessions are being told.
+// ending is an origin of whose end sessions are being told; or the central service.
 type ending struct {
-	origin uint32
-	how    wire.How
-	at     fanout.Sub // how far this has come
+	origin  uint32
+	how     wire.How
+	central bool
+	at      fanout.Sub // how far this has come
+}
+
+// concerns reports whether a session has to be told.
+func (e *ending) concerns(s *session) bool {
+	flag := subTracks
+	if e.central {
+		flag = subCentral
+	}
+	for i := range s.subs {
+		if s.subs[i].flags&flag != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // endTime is how long a loop tells sessions of an end before others have their turn.
@@ -79,7 +94,7 @@ func (l *loop) tellEnds() {
 func (l *loop) tellEnd(e *ending, until time.Time) bool {
 	for ; int(e.at) < len(l.slots.chunks)*slotChunk; e.at++ {
 		s := l.slots.at(e.at).sess
-		if s == nil || s.stage != stageOpen || !s.tracks() {
+		if s == nil || s.stage != stageOpen || !e.concerns(s) {
 			continue
 		}
 		l.tellEndTo(s, e)
@@ -94,6 +109,10 @@ func (l *loop) tellEnd(e *ending, until time.Time) bool {
 // tellEndTo tells one session. What it still reads from the rings of the origin is
 // told to it anew: END was about all of them.
 func (l *loop) tellEndTo(s *session, e *ending) {
+	if e.central {
+		l.say(s, wire.Gap{Origin: ownOrigin, Reason: wire.ReasonCentral}.Append(l.enc[:0]))
+		return
+	}
 	l.say(s, wire.End{Origin: e.origin, How: e.how}.Append(l.enc[:0]))
 	if s.out == nil {
 		return
@@ -114,14 +133,4 @@ func (l *loop) tellOver(s *session, stream *fanout.Stream) {
 	if s.interest(t, nil).track {
 		l.tell(s, t, wire.End{Topic: wire.TopicID(t.ID()), Origin: o.Number(), How: l.over[o.Number()].how}.Append(l.enc[:0]))
 	}
-}
-
-// tracks reports whether any subscription of the session counts.
-func (s *session) tracks() bool {
-	for i := range s.subs {
-		if s.subs[i].flags&subTracks != 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -35,6 +35,8 @@ func panicIn(cfg *gateway.Config, hook string) {
 
 type panicCentral struct{}
 
+func (panicCentral) Subscribe(string, string) (func(), error) { panic("central") }
+
 func (panicCentral) Publish(string, string, []byte) error { panic("central") }
 
 // askHook has a device do what the hook is asked about.

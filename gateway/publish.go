@@ -1,13 +1,12 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math/bits"
 
 	"github.com/bellwire/bellwire/fanout"
+	"github.com/bellwire/bellwire/peer"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -77,10 +76,10 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	if !g.may(s, ActionPublish, name) {
 		return wire.CodeNotGranted, false
 	}
+	if t == nil && !g.broadcast(name) || t != nil && t.PostsOnly() {
+		return g.toCentral(s.tenant, name, p.Payload), false
+	}
 	if t == nil {
-		if !g.broadcast(name) {
-			return g.toCentral(s.tenant, name, p.Payload), false
-		}
 		var err error
 		if t, err = g.topic(s.tenant, p.Name); err != nil {
 			return wire.CodeOf(err), false
@@ -93,8 +92,7 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	return wire.CodeOK, true
 }
 
-// find is the topic of a PUBLISH; nil for a checked name that is not known. Only
-// broadcast topics are ever in the index.
+// find is the topic of a PUBLISH; nil for a checked name that is not known.
 func (l *loop) find(ten *tenant, p wire.Publish) (*fanout.Topic, wire.Code) {
 	if p.Name == nil {
 		t := ten.index.ByID(uint32(p.Topic))
@@ -110,21 +108,6 @@ func (l *loop) find(ten *tenant, p wire.Publish) (*fanout.Topic, wire.Code) {
 		return nil, wire.CodeBadTopic
 	}
 	return nil, wire.CodeOK
-}
-
-// toCentral forwards what is not a broadcast (BC-5).
-func (g *Gateway) toCentral(t *tenant, name string, payload []byte) wire.Code {
-	if g.cfg.Central == nil {
-		return wire.CodeNoCentral
-	}
-	err := g.cfg.Central.Publish(t.name, name, bytes.Clone(payload))
-	if err == nil {
-		return wire.CodeOK
-	}
-	if e := (*wire.Error)(nil); errors.As(err, &e) {
-		return e.Code
-	}
-	return wire.CodeCentralAway
 }
 
 // stamp gives a message its offset, encodes the delivery once and posts it to
@@ -143,6 +126,13 @@ func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge,
 		return fanout.Entry{Offset: offset, At: now, From: from, Frame: frame, Body: len(frame) - len(payload)}
 	}, func(loops, number uint64, e fanout.Entry) {
 		g.post(loops, entry{stream: stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, from: from, charge: c})
+		if g.mesh != nil {
+			c.left.Add(1)
+			g.mesh.Broadcast(peer.Message{
+				Key:    uint64(c.tenant.number)<<32 | uint64(t.ID()),
+				Tenant: c.tenant.name, Topic: t.Name(), Offset: e.Offset, Payload: payload, Held: c,
+			})
+		}
 	})
 	g.settle(c, l)
 	return offset

@@ -58,6 +58,7 @@ const (
 	subCounted                      // it is one of its group's trackers
 	subNoEcho                       // the session's own messages are not wanted
 	subMute                         // publish only
+	subCentral                      // the central service brings messages of its filter
 )
 
 // flagsOf are those of a SUBSCRIBE.

@@ -59,6 +59,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	if err == nil {
 		g.waitClosed(ctx)
 	}
+	g.leaveFleet(ctx)
 	_ = g.Close() // it has no error of its own
 	return err
 }

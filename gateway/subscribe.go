@@ -33,8 +33,9 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 		l.subscribeGroup(s, q, picky)
 		return nil
 	}
-	if !l.g.broadcast(string(q.Filter)) {
-		l.refuseSub(s, q, l.g.notBroadcast())
+	central := !l.g.broadcast(string(q.Filter))
+	if central && l.g.cfg.Central == nil {
+		l.refuseSub(s, q, wire.CodeNoCentral)
 		return nil
 	}
 	t, err := l.g.topic(s.tenant, q.Filter)
@@ -42,18 +43,12 @@ func (l *loop) subscribe(s *session, q wire.Subscribe) error {
 		l.refuseSub(s, q, wire.CodeOf(err))
 		return nil
 	}
+	if central {
+		l.subscribeCentral(s, q, t)
+		return nil
+	}
 	l.subscribeTopic(s, q, t)
 	return nil
-}
-
-// notBroadcast is why nobody can subscribe to an exact topic that is not a
-// broadcast one: a central service is not there, or it is one that only takes
-// publishes, for ever as far as this gateway goes, so "later" would be a lie.
-func (g *Gateway) notBroadcast() wire.Code {
-	if g.cfg.Central == nil {
-		return wire.CodeNoCentral
-	}
-	return wire.CodeNotSupported
 }
 
 func (l *loop) refuseSub(s *session, q wire.Subscribe, code wire.Code) {
@@ -112,7 +107,11 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe, picky bool) {
 	if sl.flags&flagNamed != 0 {
 		q.Track = false // a position needs an id
 	}
+	part := l.centralPart(s, q)
 	l.joinGroup(s, q)
+	if part == wire.CodeOK {
+		s.subs[len(s.subs)-1].flags |= subCentral
+	}
 	if picky {
 		l.pick(s, true)
 	}
@@ -122,7 +121,7 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe, picky bool) {
 	switch {
 	case q.Start != wire.StartNow:
 		code = wire.CodeOKLiveOnly
-	case !l.g.allBroadcast(string(q.Filter)):
+	case part != wire.CodeOK && !l.g.allBroadcast(string(q.Filter)):
 		code = wire.CodeOKCentralAway
 	}
 	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code}.Append(l.enc[:0]))
@@ -167,7 +166,7 @@ func (l *loop) tellOthers(s *session, filter string) {
 	}
 	for i := range s.subs {
 		sub := &s.subs[i]
-		if sub.topic == nil || sub.flags&(subMute|subTracks) != 0 || !wire.Match(filter, sub.topic.Name()) {
+		if sub.topic == nil || sub.flags&(subMute|subTracks|subCentral) != 0 || !wire.Match(filter, sub.topic.Name()) {
 			continue
 		}
 		l.startNow(s, sub.topic, interest{any: true, exact: true})

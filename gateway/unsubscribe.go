@@ -85,6 +85,9 @@ func (l *loop) retellGroups(s *session) {
 func (l *loop) unlist(s *session, i int) {
 	sub := &s.subs[i]
 	l.counters.subscriptions.Add(-1)
+	if sub.flags&subCentral != 0 {
+		l.g.wanted.drop(s.tenant.name, sub.filter())
+	}
 	switch {
 	case sub.group != nil:
 		if other := s.sharing(sub.group, i); other >= 0 {
