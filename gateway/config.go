@@ -14,6 +14,7 @@ import (
 
 	"github.com/bellwire/bellwire/gateway/access"
 	"github.com/bellwire/bellwire/gateway/secure"
+	"github.com/bellwire/bellwire/peer"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -96,6 +97,9 @@ type Config struct {
 	// Authorize permits publishes and subscriptions, beside Policy: both have to.
 	// Default: all.
 	Authorize Authorizer
+	// Peer links this gateway to the others of a fleet; nil: it is alone. Life, Streams,
+	// Source, Filters, Logger and an empty Name are filled in.
+	Peer *peer.Config
 	// Central takes what is not a broadcast. Default: it is refused.
 	Central Central
 	// Logger. Default: slog.Default().
