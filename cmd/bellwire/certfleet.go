@@ -84,27 +84,32 @@ func (c *certFleetCmd) Run(e *env) error {
 
 // certificateName is how a certificate names a gateway of a fleet.
 func certificateName(cluster, name string) (*url.URL, error) {
-	if err := checkCluster(cluster); err != nil {
-		return nil, err
+	if !canName(cluster, false) {
+		return nil, fmt.Errorf("%q cannot be the name of a fleet: write 1 to %d small letters, digits and, not first, . - _", cluster, mostName)
 	}
-	if err := checkGatewayName(name); err != nil {
-		return nil, err
+	if !canName(name, true) {
+		return nil, fmt.Errorf("%q cannot be the name of a gateway in a fleet: write 1 to %d letters, digits and, not first, . - _ :", name, mostName)
 	}
 	return &url.URL{Scheme: "bellwire", Host: cluster, Path: "/gateway/" + name}, nil
 }
 
-// mostGatewayName is the longest name of a gateway in a fleet, in bytes.
-const mostGatewayName = 128
+// mostName is the longest name of a fleet or a gateway in it, in bytes.
+const mostName = 64
 
-// checkGatewayName: other gateways know it by this name, and it stands in a URI and in the names of files.
-func checkGatewayName(name string) error {
-	good := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._:", r)
+// canName says whether a name may stand in the URI, which has one way to write it. A gateway's may have
+// capitals, and a colon, since its default is host name and port.
+func canName(name string, gateway bool) bool {
+	if name == "" || len(name) > mostName {
+		return false
 	}
-	if len(name) > mostGatewayName || strings.Trim(name, ".") == "" || strings.ContainsFunc(name, func(r rune) bool { return !good(r) }) {
-		return fmt.Errorf("%q cannot be the name of a gateway in a fleet: write 1 to %d letters, digits, and . _ - :", name, mostGatewayName)
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || gateway && r >= 'A' && r <= 'Z'
+		sign := r == '.' || r == '-' || r == '_' || gateway && r == ':'
+		if !letter && (i == 0 || !sign) {
+			return false
+		}
 	}
-	return nil
+	return true
 }
 
 // errNotNamed: a certificate that is not of this fleet, or of no fleet at all.

@@ -22,7 +22,7 @@ func TestFleetCertificates(t *testing.T) {
 	require.Regexp(t, `^Bellwire fleet CA [0-9a-f]{8}$`, certificateIn(t, "fleet-ca.pem").Subject.CommonName)
 	failed(t, exitFailed, "is there already", "cert", "fleet-ca")
 	failed(t, exitFailed, "is there already", "cert", "fleet", "gw-1")
-	failed(t, exitUsage, "lower-case", "cert", "fleet", "--cluster=N", "gw-2")
+	failed(t, exitUsage, "small letters", "cert", "fleet", "--cluster=N", "gw-2")
 	failed(t, exitUsage, "cannot be the name of a gateway", "cert", "fleet", "a/b")
 	failed(t, exitFailed, "`bellwire cert fleet-ca` makes one", "cert", "fleet", "--dir=elsewhere", "gw-2")
 	failed(t, exitUsage, "the CA only until", "cert", "fleet", "--for=9999d", "gw-2")
@@ -70,6 +70,8 @@ func TestGatewayNamed(t *testing.T) {
 		"bellwire://north/gateway/gw-1":      "gw-1",
 		"bellwire://north/gateway/a.b_c:1":   "a.b_c:1",
 		"bellwire://north/gateway/":          "",
+		"bellwire://north/gateway/.a":        "",
+		"bellwire://north/gateway/é":         "",
 		"bellwire://north/gateway/a/b":       "",
 		"bellwire://north/gateway/a%2fb":     "",
 		"bellwire://north/gateway/a%20b":     "",
@@ -91,6 +93,8 @@ func TestGatewayNamed(t *testing.T) {
 		require.Equal(t, want, got, text)
 		require.Equal(t, want == "", err != nil, text)
 	}
+	_, err := certificateName("north", "\u212a")
+	require.Error(t, err, "the sign for Kelvin is no k")
 	one := &url.URL{Scheme: "bellwire", Host: "north", Path: "/gateway/a"}
 	for _, uris := range [][]*url.URL{nil, {one, one}} {
 		_, err := gatewayNamed(uris, "north")

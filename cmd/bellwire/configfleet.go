@@ -39,7 +39,7 @@ func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(
 		}
 	}
 	if s.inFleet() && s.Name != "" {
-		if err := checkGatewayName(s.Name); err != nil {
+		if _, err := certificateName("any", s.Name); err != nil {
 			wrong("name", "%v", err)
 		}
 	}
@@ -95,11 +95,8 @@ func everyAddress(address string) bool {
 
 // checkCluster: the name is the host of a URI in certificates.
 func checkCluster(name string) error {
-	good := func(r rune) bool { return r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '.' }
-	if name == "" || len(name) > 63 || strings.ContainsFunc(name, func(r rune) bool { return !good(r) }) {
-		return fmt.Errorf("%q cannot be the name of a fleet: write 1 to 63 lower-case letters, digits, dots and dashes", name)
-	}
-	return nil
+	_, err := certificateName(name, "any")
+	return err
 }
 
 // centralProblems holds what belongs together for the central service.
