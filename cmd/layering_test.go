@@ -197,7 +197,7 @@ func TestLayeringFindsPlantedViolations(t *testing.T) {
 		{"index's external test on the codec", source{path: "fanout/oracle_test.go", test: true, external: true, imports: []string{module + "/wire"}}, ""},
 		{"gateway on the engine", source{path: "gateway/engine.go", imports: []string{"github.com/panjf2000/gnet/v2/pkg/logging"}}, ""},
 		{"gateway on a name like the engine's", source{path: "gateway/engine.go", imports: []string{"github.com/panjf2000/gnet/v23"}}, "only github.com"},
-		{"gateway on the SDK", source{path: "gateway/engine.go", imports: []string{module + "/client"}}, "gateway knows only wire, fanout, gateway/access"},
+		{"gateway on the SDK", source{path: "gateway/engine.go", imports: []string{module + "/client"}}, "gateway knows only wire, fanout, peer, gateway/access"},
 		{"gateway's external test on the SDK", source{path: "gateway/e_test.go", test: true, external: true, imports: []string{module + "/client"}}, ""},
 		{"permissions on names", source{path: "gateway/access/policy.go", imports: []string{module + "/wire"}}, ""},
 		{"permissions on the gateway", source{path: "gateway/access/policy.go", imports: []string{module + "/gateway"}}, "gateway/access knows only wire"},

@@ -18,6 +18,8 @@ type certCmd struct {
 	Issue   certIssueCmd   `cmd:"" help:"Make certificates for devices or a gateway, with their keys."`
 	Revoke  certRevokeCmd  `cmd:"" help:"Revoke certificates: write the list crl.pem anew."`
 	Tickets certTicketsCmd `cmd:"" help:"Make the secret with which the gateways of a fleet resume one another's TLS sessions."`
+	FleetCA certFleetCACmd `cmd:"" name:"fleet-ca" help:"Make the CA of a fleet's gateways: fleet-ca.pem and, secret, fleet-ca-key.pem."`
+	Fleet   certFleetCmd   `cmd:"" help:"Make certificates with which the gateways of a fleet prove themselves to each other."`
 }
 
 // Help shows the shortest way.
@@ -27,7 +29,8 @@ func (c *certCmd) Help() string {
 		"bellwire cert issue --gateway gw.example,192.0.2.1\n\n" +
 		"bellwire cert issue acme/kitchen\n\n" +
 		"A gateway needs ca.pem, gateway.pem and gateway-key.pem; the device needs ca.pem, kitchen.pem and kitchen-key.pem. " +
-		"ca-key.pem stays with you. Files that are there are never written over, and no private key is ever printed."
+		"ca-key.pem stays with you. Gateways that link to each other have a CA of their own: bellwire cert fleet-ca, then " +
+		"bellwire cert fleet gw-1 gw-2. Files that are there are never written over, and no private key is ever printed."
 }
 
 // The files, in the directory that --dir names.
@@ -135,9 +138,14 @@ func (f *authorityFlags) authority(files *credentialFlags) (*secure.Authority, e
 	if f.CAKey == "" {
 		f.CAKey = files.path(caKeyFile)
 	}
+	return f.read("ca")
+}
+
+// read reads the CA that the command makes.
+func (f *authorityFlags) read(command string) (*secure.Authority, error) {
 	certificate, err := readCredential(f.CA)
 	if err != nil {
-		return nil, fmt.Errorf("the CA's certificate %s %w: `bellwire cert ca` makes one, --ca names another", f.CA, err)
+		return nil, fmt.Errorf("the CA's certificate %s %w: `bellwire cert %s` makes one, --ca names another", f.CA, err, command)
 	}
 	key, err := readSecret(f.CAKey)
 	if err != nil {

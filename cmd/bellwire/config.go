@@ -19,6 +19,16 @@ type Settings struct {
 	Loops     int
 	Insecure  bool
 	Broadcast []string
+
+	Cluster       string
+	PeerListen    string
+	Peer          []string
+	PeerAdvertise string
+	Fleet         FleetSettings `embed:"" prefix:"fleet-"`
+	Central       string
+	CentralListen string
+	Data          string
+
 	TLS       TLSSettings   `embed:"" prefix:"tls-"`
 	Tokens    TokenSettings `embed:"" prefix:"tokens-"`
 	Revoked   string
@@ -46,6 +56,13 @@ type TLSSettings struct {
 type TokenSettings struct {
 	Keys   []string
 	Static string
+}
+
+// FleetSettings are files: how the gateway proves itself to the other gateways, and whom of them it believes.
+type FleetSettings struct {
+	CA   string
+	Cert string
+	Key  string
 }
 
 // LogSettings say what is logged and how.

@@ -20,6 +20,16 @@ var layers = map[string]struct{ file, environment, flag string }{
 	"loops":                           {"1", "2", "3"},
 	"insecure":                        {"true", "false", "true"},
 	"broadcast":                       {"file/#", "environment/#,second/#", "flag/#"},
+	"cluster":                         {"file", "environment", "flag"},
+	"peer_listen":                     {"127.0.0.1:10", "127.0.0.1:11", "127.0.0.1:12"},
+	"peer":                            {"127.0.0.1:13", "127.0.0.1:14,127.0.0.1:15", "localhost:16"},
+	"peer_advertise":                  {"10.0.0.1:17", "10.0.0.2:17", "gw.example:17"},
+	"fleet.ca":                        {"a-ca.pem", "b-ca.pem", "c-ca.pem"},
+	"fleet.cert":                      {"a.pem", "b.pem", "c.pem"},
+	"fleet.key":                       {"a-key.pem", "b-key.pem", "c-key.pem"},
+	"central":                         {"off", "nats://10.0.0.1:7314,10.0.0.2:7314", "tls://central.example:7314"},
+	"central_listen":                  {"127.0.0.1:18", "127.0.0.1:19", "127.0.0.1:20"},
+	"data":                            {"file", "environment", "flag"},
 	"audit":                           {"off", "in-environment.log", "in-flag.log"},
 	"admin_auth":                      {"off", "token", "off"},
 	"listen_tls":                      {"127.0.0.1:6", "127.0.0.1:7", "127.0.0.1:8"},
@@ -77,6 +87,10 @@ var partners = map[string]map[string]string{
 	"listen_tls":      {"tls.certificate": "gateway.pem", "tls.key": "gateway-key.pem"},
 	"tls.certificate": {"tls.key": "gateway-key.pem"},
 	"tls.key":         {"tls.certificate": "gateway.pem"},
+	"peer_advertise":  {"peer_listen": "127.0.0.1:7313"},
+	"fleet.ca":        {"fleet.cert": "gw.pem", "fleet.key": "gw-key.pem"},
+	"fleet.cert":      {"fleet.ca": "ca.pem", "fleet.key": "gw-key.pem"},
+	"fleet.key":       {"fleet.ca": "ca.pem", "fleet.cert": "gw.pem"},
 	"admin_auth":      {"tokens.keys": "token.pub.pem"},
 }
 
@@ -195,6 +209,7 @@ func TestDefaultsAreTheContract(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Settings{
 		Listen: "127.0.0.1:7311", Admin: "127.0.0.1:7312", Broadcast: []string{"broadcast/#"}, Audit: "log", AdminAuth: "off",
+		Cluster: "bellwire", Central: "embedded",
 		TLS: TLSSettings{Mapping: "uri:bellwire://{tenant}/{device}", Curves: "auto"},
 		Log: LogSettings{Format: logAuto},
 		Limits: LimitSettings{

@@ -44,6 +44,8 @@ func (s *Settings) problems() []problem {
 			wrong("broadcast", "%v", err)
 		}
 	}
+	s.fleetProblems(wrong, clash)
+	s.centralProblems(wrong, clash)
 	s.secureProblems(wrong, clash)
 	s.Limits.problems(wrong, clash, between)
 	s.Drain.problems(wrong)

@@ -42,6 +42,9 @@ var fixedLimits = []string{
 	"limits.frame", "limits.topics", "limits.topics_per_tenant", "limits.links", "limits.publish_pool", "limits.send_buffer", "limits.memory",
 }
 
+// defaultCentral is where topics that are not broadcast go unless someone says otherwise.
+const defaultCentral = centralEmbedded
+
 // settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
 var settingTable = []setting{
 	{
@@ -88,6 +91,57 @@ var settingTable = []setting{
 		"broadcast", "broadcast/#", "filters of the topics that are broadcast, the same on every gateway of a fleet",
 		"one visible prefix makes it plain which topics reach everyone",
 		func(s *Settings) any { return &s.Broadcast },
+	},
+
+	{
+		"cluster", "bellwire", "name of the fleet; gateways of another one are refused",
+		"two fleets that meet by mistake stay two as soon as one has a name of its own",
+		func(s *Settings) any { return &s.Cluster },
+	},
+	{
+		"peer_listen", "", "address for the other gateways of the fleet, host:port, 7313 by custom; empty: none",
+		"a gateway that is alone needs none; beyond loopback it takes the certificates of fleet.ca, fleet.cert and fleet.key",
+		func(s *Settings) any { return &s.PeerListen },
+	},
+	{
+		"peer", "", "addresses of other gateways to link to, each its peer_listen, at most 32; those that a shared central lists are found without",
+		"one that names another is enough for both; who is away is tried again for ever",
+		func(s *Settings) any { return &s.Peer },
+	},
+	{
+		"peer_advertise", "", "address at which the other gateways reach peer_listen, host:port; empty: that of peer_listen",
+		"only behind a translated address, or where peer_listen is every address, is it another one",
+		func(s *Settings) any { return &s.PeerAdvertise },
+	},
+	{
+		"fleet.ca", "", "who issues the certificates of the fleet's gateways, a PEM file",
+		"it is another CA than that of devices, so that no device is ever taken for a gateway: bellwire cert fleet-ca",
+		func(s *Settings) any { return &s.Fleet.CA },
+	},
+	{
+		"fleet.cert", "", "this gateway's certificate for the others, with its chain, a PEM file",
+		"a gateway speaks only for the name in it: bellwire cert fleet",
+		func(s *Settings) any { return &s.Fleet.Cert },
+	},
+	{
+		"fleet.key", "", "private key of fleet.cert, a PEM file that only its owner can read",
+		"whoever has it can be this gateway, so a file that others can read is refused",
+		func(s *Settings) any { return &s.Fleet.Key },
+	},
+	{
+		"central", defaultCentral, "the central service, for topics that are not broadcast: embedded, off, or nats://HOST:PORT,HOST:PORT, which another gateway offers or a NATS cluster; tls:// insists on TLS",
+		"one gateway works without anything beside it; gateways that share one see the same",
+		func(s *Settings) any { return &s.Central },
+	},
+	{
+		"central_listen", "", "address at which the embedded central service is offered to other gateways and to NATS clients, host:port, 7314 by custom; empty: to nobody",
+		"in one process it needs no port, and who may use it decides who sees the topics of all devices",
+		func(s *Settings) any { return &s.CentralListen },
+	},
+	{
+		"data", "", "directory in which the embedded central service keeps what it stores; empty: in memory",
+		"a disk is for what must outlive the gateway, and that is for you to say",
+		func(s *Settings) any { return &s.Data },
 	},
 
 	{

@@ -3,86 +3,32 @@ package main
 import (
 	"bytes"
 	"context"
-	"io"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/bellwire/bellwire/client"
 )
 
 func TestDemoAddsUp(t *testing.T) {
 	needsGateway(t)
-	code, stdout, stderr := ran(nil, "demo", "--devices=20", "--duration=100ms", "--interval=50ms")
+	code, stdout, stderr := ran(nil, "demo", "--gateways=1", "--devices=20", "--duration=100ms", "--interval=50ms")
 	require.Equal(t, exitDone, code, stderr)
 	require.Contains(t, stdout, "2 broadcasts × 20 devices = 40 deliveries: 40 arrived, 0 announced as gaps\n")
+	require.NotContains(t, stdout, "killed")
 	require.Empty(t, stderr)
 }
 
-// TestDemoNoticesWhatIsMissing: each count of the account, taken wrong, is an error.
-func TestDemoNoticesWhatIsMissing(t *testing.T) {
-	whole := func() *fleet {
-		f := newFleet("", 3)
-		f.published.Store(2)
-		f.delivered.Store(5)
-		f.gaps.Store(1)
-		return f
-	}
-	require.NoError(t, whole().summarize(io.Discard))
-	for _, test := range []struct {
-		change func(*fleet)
-		want   string
-	}{
-		{func(f *fleet) { f.delivered.Store(4) }, "1 deliveries are not accounted for"},
-		{func(f *fleet) { f.delivered.Store(6) }, "-1 deliveries are not accounted for"},
-		{func(f *fleet) { f.gaps.Store(0) }, "1 deliveries are not accounted for"},
-		{func(f *fleet) { f.published.Store(3) }, "3 deliveries are not accounted for"},
-		{func(f *fleet) { f.unsized.Store(1) }, "unknown size"},
-		{func(f *fleet) { f.wrong.Store(1) }, "out of order"},
-	} {
-		f := whole()
-		test.change(f)
-		require.ErrorContains(t, f.summarize(io.Discard), test.want)
-	}
-}
-
-func TestDevicesCountWhatArrives(t *testing.T) {
-	f := newFleet("", 1)
-	last := f.message(f.payload(1), 0)
-	last = f.message(f.payload(2), last)
-	require.Zero(t, f.wrong.Load())
-	require.EqualValues(t, 2, last)
-	last = f.message(f.payload(2), last)
-	require.EqualValues(t, 1, f.wrong.Load(), "twice")
-	last = f.message(f.payload(4), last)
-	require.EqualValues(t, 2, f.wrong.Load(), "one is missing that no gap announced")
-	require.EqualValues(t, 4, f.message([]byte("altered"), last))
-	require.EqualValues(t, 3, f.wrong.Load())
-	require.EqualValues(t, 4, f.delivered.Load())
-	require.Positive(t, f.percentile(50))
-}
-
-func TestFleetWaitsForWhatIsUnderWay(t *testing.T) {
-	f := newFleet("", 1)
-	f.published.Store(1)
-	require.ErrorIs(t, f.settle(t.Context(), time.Nanosecond), errUnsettled)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	require.ErrorIs(t, f.settle(ctx, time.Hour), context.Canceled)
-	f.gaps.Store(1)
-	require.NoError(t, f.settle(t.Context(), time.Hour))
-}
-
-func TestFleetThatCannotConnect(t *testing.T) {
-	f := newFleet("127.0.0.1:1", 3)
-	defer f.close()
-	require.ErrorContains(t, f.connect(t.Context()), "refused")
-	require.Equal(t, make([]*client.Client, 3), f.clients)
+func TestDemoThatCannotConnect(t *testing.T) {
+	d := newDemoDevices([]string{"127.0.0.1:1", "127.0.0.1:2"}, 3, newDemoLedger())
+	defer d.close()
+	require.ErrorContains(t, d.connect(t.Context()), "refused")
+	require.Zero(t, d.connected.Load())
 }
 
 func TestDemoChecks(t *testing.T) {
-	for _, args := range [][]string{{"--devices=0"}, {"--duration=0s"}, {"--interval=0s"}, {"--devices=x"}} {
+	for _, args := range [][]string{
+		{"--devices=0"}, {"--duration=0s"}, {"--interval=0s"}, {"--devices=x"}, {"--gateways=0"}, {"--gateways=9"}, {"--devices=100000000"},
+	} {
 		code, stdout, stderr := ran(nil, append([]string{"demo"}, args...)...)
 		require.Equal(t, exitUsage, code, stderr)
 		require.Empty(t, stdout)
@@ -90,20 +36,36 @@ func TestDemoChecks(t *testing.T) {
 }
 
 func TestDemoTable(t *testing.T) {
-	f := newFleet("", 1000)
-	f.connected.Store(1000)
+	const head, row = " connected      delivered   deliveries/s        p50        p99   resumed     gaps\n",
+		"     1,000              0              0          -          -         0        0"
+	d := newDemoDevices(nil, 1000, newDemoLedger())
+	d.connected.Store(1000)
 	for _, test := range []struct {
 		terminal bool
 		want     string
 	}{
-		{false, " connected      delivered   deliveries/s        p50        p99     gaps\n     1,000              0              0          -          -        0\n"},
-		{true, " connected      delivered   deliveries/s        p50        p99     gaps\n\r\x1b[K     1,000              0              0          -          -        0\n"},
+		{false, head + row + "\n" + "something\n"},
+		{true, head + "\r\x1b[K" + row + "\n" + "\nsomething\n"},
 	} {
 		var out bytes.Buffer
-		table := newDemoTable(&out, test.terminal, f)
+		table := newDemoTable(&out, test.terminal, d)
 		require.Equal(t, errCut, table.during(t.Context(), func(context.Context) error { return errCut }))
+		table.note("something")
 		require.Equal(t, test.want, out.String())
 	}
+}
+
+func TestTogether(t *testing.T) {
+	good := func(context.Context) error { return nil }
+	waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	bad := func(context.Context) error { return errCut }
+	require.NoError(t, together(t.Context(), good, good))
+	require.ErrorIs(t, together(t.Context(), waits, bad), errCut)
+	require.ErrorIs(t, together(t.Context(), bad, waits), errCut)
+	require.ErrorIs(t, together(t.Context(), bad, nil), errCut)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, together(ctx, waits, waits), context.Canceled)
 }
 
 func TestRecentRate(t *testing.T) {

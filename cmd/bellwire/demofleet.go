@@ -2,192 +2,206 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"io"
+	"slices"
+	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
-
-	"github.com/HdrHistogram/hdrhistogram-go"
-
-	"github.com/bellwire/bellwire/client"
 )
 
-// fleet is the devices of the demo and what they have counted.
-type fleet struct {
-	address string
-	began   time.Time // what times in payloads count from
-	clients []*client.Client
-	waiting sync.WaitGroup // for the devices' readers
-
-	connected atomic.Int64
-	published atomic.Uint64 // acknowledged by the gateway
-	delivered atomic.Uint64
-	gaps      atomic.Uint64 // messages that devices were told will not come
-	unsized   atomic.Uint64 // gaps without a number
-	wrong     atomic.Uint64 // messages twice, out of order or altered
-
-	mu      sync.Mutex
-	latency *hdrhistogram.Histogram // microseconds
+// demoFleet is a demo with several gateways, of which some are killed.
+type demoFleet struct {
+	*demoShow
+	gateways []*demoGateway
+	watching sync.WaitGroup // for those who look after the devices of a killed gateway
 }
 
-// longestLatency bounds the histogram; what takes longer counts as this.
-const longestLatency = time.Minute
-
-func newFleet(address string, devices int) *fleet {
-	return &fleet{
-		address: address, began: time.Now(), clients: make([]*client.Client, devices),
-		latency: hdrhistogram.New(1, longestLatency.Microseconds(), 3),
+// runFleet shows a fleet.
+func (c *demoCmd) runFleet(ctx context.Context, e *env) error {
+	gateways, err := newDemoGateways(e.program, c.Gateways, c.Devices+c.Gateways+demoReserve)
+	if err != nil {
+		return err
 	}
+	f := &demoFleet{gateways: gateways}
+	defer f.end()
+	servers := make([]string, len(gateways))
+	for i, g := range gateways {
+		if err := g.start(ctx); err != nil {
+			return err
+		}
+		servers[i] = g.listen
+	}
+	f.demoShow = newDemoShow(e, servers, c.Devices)
+	for _, g := range gateways {
+		if err := g.linked(ctx, len(gateways)-1); err != nil {
+			return err
+		}
+		if err := f.publisher.enter(ctx, g.name, g.listen); err != nil {
+			return err
+		}
+		holds := ""
+		if g.holds {
+			holds = ", and holds the fleet's central service"
+		}
+		fmt.Fprintf(e.stdout, "%s: process %d, devices on %s, other gateways on %s%s\n", g.name, g.process.command.Process.Pid, g.listen, g.peer, holds)
+	}
+	fmt.Fprintf(e.stdout, "%s devices over TCP, a broadcast every %s for %s, each at another gateway\n\n",
+		grouped(int64(c.Devices)), durationText(c.Interval), durationText(c.Duration))
+	if err := f.run(ctx, c, func(ctx context.Context) error { return f.events(ctx, c.Duration) }); err != nil {
+		return err
+	}
+	return f.finish(ctx)
 }
 
-// payload is the number of a message and the time at which it was made, 16 bytes.
-func (f *fleet) payload(number uint64) []byte {
-	b := binary.BigEndian.AppendUint64(nil, number)
-	return binary.BigEndian.AppendUint64(b, uint64(time.Since(f.began)))
-}
-
-// connect has every device connect and subscribe; the first error ends it.
-func (f *fleet) connect(ctx context.Context) error {
+// events are what happens while broadcasts are sent: the last gateway, which does not hold the central service, is killed
+// and started again, and then the first one goes, which does.
+func (f *demoFleet) events(ctx context.Context, during time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
+	defer f.watching.Wait()
 	defer cancel(nil)
-	var connecting sync.WaitGroup
-	next := atomic.Int64{}
-	for range min(demoConnectors, len(f.clients)) {
-		connecting.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(f.clients) {
-					return
-				}
-				if err := f.connectOne(ctx, i); err != nil {
-					cancel(fmt.Errorf("device %d: %w", i+1, err))
-				}
-			}
-		})
+	began := time.Now()
+	last, first := f.gateways[len(f.gateways)-1], f.gateways[0]
+	for _, event := range []struct {
+		at time.Duration
+		do func(context.Context) error
+	}{
+		{during / 4, func(ctx context.Context) error { return f.lose(ctx, last) }},
+		{during / 2, func(ctx context.Context) error { return f.restart(ctx, last) }},
+		{during * 3 / 4, func(ctx context.Context) error { return f.lose(ctx, first) }},
+		{during, func(context.Context) error { return nil }},
+	} {
+		if err := f.unharmed(ctx, event.at-time.Since(began)); err != nil {
+			return err
+		}
+		if err := event.do(ctx); err != nil {
+			return err
+		}
 	}
-	connecting.Wait()
+	f.watching.Wait()
 	return context.Cause(ctx)
 }
 
-func (f *fleet) connectOne(ctx context.Context, i int) error {
-	c, err := client.Dial(ctx, f.address, client.WithDevice(fmt.Sprintf("demo-%d", i+1)))
-	if errors.Is(err, syscall.EMFILE) {
-		return fmt.Errorf("%w: take fewer devices, or raise the limit (ulimit -n)", err)
+// unharmed waits, unless a gateway ends that nobody has killed.
+func (f *demoFleet) unharmed(ctx context.Context, wait time.Duration) error {
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	look := time.NewTicker(50 * time.Millisecond)
+	defer look.Stop()
+	alive := f.running()
+	for {
+		select {
+		case <-over.C:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-look.C:
+		}
+		for _, g := range alive {
+			if !g.running() {
+				return fmt.Errorf("%s has ended, and nobody has killed it: %s", g.name, g.process.said.text())
+			}
+		}
 	}
-	if err != nil {
-		return err
+}
+
+func (f *demoFleet) running() []*demoGateway {
+	return slices.DeleteFunc(slices.Clone(f.gateways), func(g *demoGateway) bool { return !g.running() })
+}
+
+// lose kills a gateway, and has its devices looked after until each is served elsewhere and has all that was published.
+func (f *demoFleet) lose(ctx context.Context, g *demoGateway) error {
+	some, losses := f.devices.at(g.listen)
+	holds := ""
+	if g.holds {
+		holds = ", which holds the central service"
 	}
-	f.clients[i] = c
-	subscription, err := c.Subscribe(ctx, demoTopic, client.WithBuffer(16))
-	if err != nil {
-		return err
-	}
-	f.connected.Add(1)
-	f.waiting.Go(func() { f.receive(subscription) })
+	closeAll := f.publisher.leave(g.listen)
+	g.kill()
+	killed := time.Now()
+	closeAll()
+	f.table.note(fmt.Sprintf("kill -9 %s%s: %s devices lose their gateway", g.name, holds, grouped(int64(len(some)))))
+	f.watching.Go(func() { f.lookAfter(ctx, g, some, losses, killed) })
 	return nil
 }
 
-// receive is one device: it counts until it is closed.
-func (f *fleet) receive(subscription *client.Subscription) {
-	var last uint64
+// lookAfter says when the devices of a killed gateway are back and have everything, or that they are not.
+func (f *demoFleet) lookAfter(ctx context.Context, g *demoGateway, some []*demoDevice, losses []int, killed time.Time) {
+	resumed := f.devices.resumed.Load()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	over := time.After(demoPatience)
 	for {
-		event, err := subscription.Next(context.Background())
-		if err != nil {
+		back := f.devices.back(some, losses)
+		count := 0
+		for _, n := range back {
+			count += n
+		}
+		account := f.devices.account(some)
+		if count == len(some) && account.missing == 0 {
+			f.table.note(fmt.Sprintf("all %s devices of %s are served elsewhere and have every broadcast after %s: %s; %s messages were resumed",
+				grouped(int64(count)), g.name, latencyText(time.Since(killed)), f.whereText(back), grouped(f.devices.resumed.Load()-resumed)))
 			return
 		}
-		switch v := event.(type) {
-		case client.Message:
-			last = f.message(v.Payload, last)
-		case client.Gap:
-			f.gaps.Add(v.Count)
-			if v.Count == 0 {
-				f.unsized.Add(1)
-			}
-			last += v.Count
-		case client.End:
-		}
-	}
-}
-
-// message counts one message of a device whose last had this number.
-func (f *fleet) message(payload []byte, last uint64) uint64 {
-	if len(payload) != 16 {
-		f.wrong.Add(1)
-		return last
-	}
-	number, sent := binary.BigEndian.Uint64(payload), time.Duration(binary.BigEndian.Uint64(payload[8:]))
-	took := time.Since(f.began) - sent
-	if number != last+1 {
-		f.wrong.Add(1)
-	}
-	f.delivered.Add(1)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	// It fails only for values beyond the bounds it was made with.
-	_ = f.latency.RecordValue(min(max(took.Microseconds(), 1), longestLatency.Microseconds()))
-	return number
-}
-
-// expected is how many messages all devices together have to account for.
-func (f *fleet) expected() uint64 { return f.published.Load() * uint64(len(f.clients)) }
-
-// errUnsettled: some device neither got a message nor was told about it.
-var errUnsettled = errors.New("not everything has arrived")
-
-// settle waits until everything is accounted for.
-func (f *fleet) settle(ctx context.Context, patience time.Duration) error {
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for f.delivered.Load()+f.gaps.Load() < f.expected() {
 		select {
 		case <-look.C:
-		case <-over.C:
-			return errUnsettled
 		case <-ctx.Done():
-			return ctx.Err()
+			return
+		case <-over:
+			f.table.note(fmt.Sprintf("after %s %s of %s devices of %s are served elsewhere, and %s deliveries to them are missing",
+				durationText(demoPatience), grouped(int64(count)), grouped(int64(len(some))), g.name, grouped(account.missing)))
+			return
 		}
 	}
+}
+
+// whereText says how many devices are at which gateway.
+func (f *demoFleet) whereText(at map[string]int) string {
+	var parts []string
+	for _, g := range f.gateways {
+		if n := at[g.listen]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s at %s", grouped(int64(n)), g.name))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// restart starts a killed gateway again, as a new life under its old name and addresses.
+func (f *demoFleet) restart(ctx context.Context, g *demoGateway) error {
+	if err := g.start(ctx); err != nil {
+		return err
+	}
+	if err := g.linked(ctx, len(f.running())-1); err != nil {
+		return err
+	}
+	if err := f.publisher.enter(ctx, g.name, g.listen); err != nil {
+		return err
+	}
+	f.table.note(g.name + " is started again, and linked")
 	return nil
 }
 
-// percentile of the latencies of all deliveries so far.
-func (f *fleet) percentile(p float64) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Duration(f.latency.ValueAtPercentile(p)) * time.Microsecond
-}
-
-// close ends all devices and waits for their readers.
-func (f *fleet) close() {
-	var closing sync.WaitGroup
-	for _, c := range f.clients {
-		if c != nil {
-			closing.Go(func() { _ = c.Close() }) // it has no error of its own
+// finish shows the fleet as a gateway sees it that is left, and adds up.
+func (f *demoFleet) finish(ctx context.Context) error {
+	for _, g := range f.running() {
+		view, err := g.view(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", g.name, err)
 		}
+		fmt.Fprintln(f.env.stdout)
+		if err := writeFleet(f.env.stdout, view, time.Now()); err != nil {
+			return err
+		}
+		break
 	}
-	closing.Wait()
-	f.waiting.Wait()
+	return f.devices.summarize(f.env.stdout, true)
 }
 
-// summarize prints the account; its error is what does not add up.
-func (f *fleet) summarize(w io.Writer) error {
-	published, delivered, gaps := f.published.Load(), f.delivered.Load(), f.gaps.Load()
-	fmt.Fprintf(w, "\n%s broadcasts × %s devices = %s deliveries: %s arrived, %s announced as gaps\n",
-		grouped(int64(published)), grouped(int64(len(f.clients))), grouped(int64(f.expected())), grouped(int64(delivered)), grouped(int64(gaps)))
-	fmt.Fprintf(w, "latency: half within %s, 99 %% within %s, slowest %s\n", latencyText(f.percentile(50)), latencyText(f.percentile(99)), latencyText(f.percentile(100)))
-	switch {
-	case f.wrong.Load() > 0:
-		return fmt.Errorf("%s messages came twice, out of order or altered", grouped(int64(f.wrong.Load())))
-	case f.unsized.Load() > 0:
-		return fmt.Errorf("%s gaps of unknown size were announced, so nothing can be added up", grouped(int64(f.unsized.Load())))
-	case delivered+gaps != f.expected():
-		return fmt.Errorf("%s deliveries are not accounted for", grouped(int64(f.expected())-int64(delivered+gaps)))
+// end leaves nothing behind.
+func (f *demoFleet) end() {
+	if f.demoShow != nil {
+		f.close()
 	}
-	return nil
+	for _, g := range f.gateways {
+		g.kill()
+	}
 }

@@ -4,35 +4,35 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
-// demoTable shows what a fleet counts: on a terminal one line that is drawn over, else a line for each second.
+// demoTable shows what devices count: on a terminal one line that is drawn over, else a line for each second.
 type demoTable struct {
 	out      io.Writer
 	terminal bool
-	fleet    *fleet
-	headed   bool
-	recent   recentRate
+	devices  *demoDevices
+
+	mu     sync.Mutex
+	headed bool
+	recent recentRate
 }
 
 const (
-	demoHead = "%10s %14s %14s %10s %10s %8s"
+	demoHead = "%10s %14s %14s %10s %10s %9s %8s"
 	// demoDraw is how often a terminal is drawn over; a file gets a line a second.
 	demoDraw  = 200 * time.Millisecond
 	demoLines = time.Second
 )
 
-func newDemoTable(out io.Writer, terminal bool, f *fleet) *demoTable {
-	return &demoTable{out: out, terminal: terminal, fleet: f}
+func newDemoTable(out io.Writer, terminal bool, d *demoDevices) *demoTable {
+	return &demoTable{out: out, terminal: terminal, devices: d}
 }
 
 // during shows the table while work runs, and once more at its end.
 func (t *demoTable) during(ctx context.Context, work func(context.Context) error) error {
-	if !t.headed {
-		t.headed = true
-		fmt.Fprintf(t.out, demoHead+"\n", "connected", "delivered", "deliveries/s", "p50", "p99", "gaps")
-	}
+	t.head()
 	done := make(chan error, 1)
 	go func() { done <- work(ctx) }()
 	every := demoLines
@@ -47,24 +47,45 @@ func (t *demoTable) during(ctx context.Context, work func(context.Context) error
 			t.draw()
 		case err := <-done:
 			t.draw()
-			if t.terminal {
-				fmt.Fprintln(t.out)
-			}
+			t.note("")
 			return err
 		}
 	}
 }
 
+func (t *demoTable) head() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.headed {
+		t.headed = true
+		fmt.Fprintf(t.out, demoHead+"\n", "connected", "delivered", "deliveries/s", "p50", "p99", "resumed", "gaps")
+	}
+}
+
 func (t *demoTable) draw() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	begin, end := "", "\n"
 	if t.terminal {
 		begin, end = "\r\x1b[K", ""
 	}
-	f := t.fleet
-	delivered := f.delivered.Load()
-	perSecond := t.recent.add(time.Now(), delivered)
-	fmt.Fprintf(t.out, begin+demoHead+end, grouped(f.connected.Load()), grouped(int64(delivered)), grouped(int64(perSecond)),
-		latencyText(f.percentile(50)), latencyText(f.percentile(99)), grouped(int64(f.gaps.Load())))
+	d := t.devices
+	delivered := d.delivered.Load()
+	perSecond := t.recent.add(time.Now(), uint64(delivered))
+	fmt.Fprintf(t.out, begin+demoHead+end, grouped(d.connected.Load()), grouped(delivered), grouped(int64(perSecond)),
+		latencyText(d.percentile(50)), latencyText(d.percentile(99)), grouped(d.resumed.Load()), grouped(d.gaps.Load()))
+}
+
+// note writes a line of its own below the figures; an empty one only ends a line that is drawn over.
+func (t *demoTable) note(text string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.terminal {
+		fmt.Fprintln(t.out)
+	}
+	if text != "" {
+		fmt.Fprintln(t.out, text)
+	}
 }
 
 // latencyText has three digits at most, and a dash for nothing.

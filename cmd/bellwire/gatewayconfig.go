@@ -53,6 +53,9 @@ func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, e
 	}); err != nil {
 		return cfg, fmt.Errorf("config: %w", err)
 	}
+	if err := joinFleet(&cfg, s); err != nil {
+		return cfg, err
+	}
 	if s.Policy != "" {
 		var quotas map[string]quota
 		if cfg.Policy, quotas, err = readPolicyFile(s.Policy); err != nil {

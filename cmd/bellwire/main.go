@@ -10,6 +10,7 @@ type cli struct {
 	Pub        pubCmd        `cmd:"" help:"Publish a message, or each line of the standard input."`
 	Demo       demoCmd       `cmd:"" help:"Start a gateway and many devices, and watch broadcasts arrive."`
 	Status     statusCmd     `cmd:"" help:"Ask a gateway how it is."`
+	Fleet      fleetCmd      `cmd:"" help:"Ask a gateway how its fleet is: gateways, links, streams, devices."`
 	Config     configCmd     `cmd:"" help:"Write, check and show settings."`
 	Cert       certCmd       `cmd:"" help:"Make a CA, certificates for gateways and devices, and revoke them."`
 	Token      tokenCmd      `cmd:"" help:"Make and read the tokens that devices and people show."`

@@ -117,7 +117,8 @@ func TestHelpShowsDefaults(t *testing.T) {
 		{"pub", "Default: 127.0.0.1:7311, with TLS 127.0.0.1:7315."},
 		{"status", "Default: 127.0.0.1:7312."},
 		{"demo", "Default: 1000."},
-		{"demo", "Default: 10s."},
+		{"demo", "Default: 20s."},
+		{"demo", "Default: 3."},
 		{"serve", `--listen="127.0.0.1:7311"`},
 	} {
 		_, help, _ := ran(nil, test.command, "--help")

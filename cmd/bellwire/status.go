@@ -3,14 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -27,11 +24,6 @@ type statusCmd struct {
 	adminFlags
 }
 
-const (
-	statusTimeout = 10 * time.Second
-	maxAnswer     = 64 << 20
-)
-
 // views are the parts of the admin API that can be shown, how, and what makes a long list shorter.
 var views = map[string]struct {
 	path   string
@@ -45,9 +37,6 @@ var views = map[string]struct {
 
 // Run asks and prints.
 func (c *statusCmd) Run(e *env) error {
-	if c.Admin == adminOff {
-		return exitWith(exitUsage, errors.New("--admin: off is no address: name that of the gateway, such as 127.0.0.1:7312"))
-	}
 	ctx, stop := e.interruptible()
 	defer stop()
 	view := views[c.View]
@@ -83,8 +72,6 @@ func (c *statusCmd) missing(answer []byte, narrow string) string {
 }
 
 func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
 	query := url.Values{}
 	if c.Topic != "" {
 		query.Set("topic", c.Topic)
@@ -95,45 +82,7 @@ func (c *statusCmd) ask(ctx context.Context, path string) ([]byte, error) {
 	if c.Limit != 0 {
 		query.Set("limit", strconv.Itoa(c.Limit))
 	}
-	address := url.URL{Scheme: c.scheme(), Host: c.Admin, Path: path, RawQuery: query.Encode()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
-	if err != nil {
-		return nil, exitWith(exitUsage, fmt.Errorf("--admin: %w", err))
-	}
-	if err := c.prove(request); err != nil {
-		return nil, err
-	}
-	client, err := c.client()
-	if err != nil {
-		return nil, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			err = fmt.Errorf("%w: is a gateway running, with this admin address?", err)
-		}
-		return nil, err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", address.String(), err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s: %s%s", address.String(), response.Status, strings.TrimSpace(string(answer)), wayOut(response.StatusCode))
-	}
-	return answer, nil
-}
-
-// wayOut is what helps after an answer, if anything does.
-func wayOut(status int) string {
-	switch status {
-	case http.StatusUnauthorized:
-		return ": show a token of an admin with --token-file"
-	case http.StatusForbidden:
-		return ": an admin of a tenant may ask for sessions and topics"
-	}
-	return ""
+	return c.get(ctx, path, query)
 }
 
 // tabled decodes an answer for the function that writes it as a table.

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // adminFlags say how the admin address is reached, and with which right.
@@ -80,4 +85,57 @@ func (f *adminFlags) client() (*http.Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS13}
 	return &http.Client{Transport: transport}, nil
+}
+
+const (
+	statusTimeout = 10 * time.Second
+	maxAnswer     = 64 << 20
+)
+
+// get asks for one part of the admin API.
+func (f *adminFlags) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	if f.Admin == adminOff {
+		return nil, exitWith(exitUsage, errors.New("--admin: off is no address: name that of the gateway, such as 127.0.0.1:7312"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	address := url.URL{Scheme: f.scheme(), Host: f.Admin, Path: path, RawQuery: query.Encode()}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	if err != nil {
+		return nil, exitWith(exitUsage, fmt.Errorf("--admin: %w", err))
+	}
+	if err := f.prove(request); err != nil {
+		return nil, err
+	}
+	client, err := f.client()
+	if err != nil {
+		return nil, err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			err = fmt.Errorf("%w: is a gateway running, with this admin address?", err)
+		}
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", address.String(), err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %s: %s%s", address.String(), response.Status, strings.TrimSpace(string(answer)), wayOut(response.StatusCode))
+	}
+	return answer, nil
+}
+
+// wayOut is what helps after an answer, if anything does.
+func wayOut(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return ": show a token of an admin with --token-file"
+	case http.StatusForbidden:
+		return ": an admin of a tenant may ask for sessions and topics"
+	}
+	return ""
 }

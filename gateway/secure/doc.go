@@ -45,6 +45,12 @@
 // A [Trust] never changes. Who reads new files makes a new one and asks its
 // [Trust.Check] for each live session: whether what proved it holds still.
 //
+// # Between gateways
+//
+// The gateways of a fleet have a CA of their own, and certificates that name one
+// gateway of one fleet, bellwire://CLUSTER/gateway/NAME. [FleetTLS] is the
+// configuration for both ends of their links.
+//
 // # Issuing
 //
 // The other side is here too, for the command and for tests: [Authority] makes

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/bellwire/bellwire/gateway/secure"
+)
+
+// The files of the fleet's CA, in the directory that --dir names.
+const (
+	fleetCAFile    = "fleet-ca.pem"
+	fleetCAKeyFile = "fleet-ca-key.pem"
+)
+
+type certFleetCACmd struct {
+	credentialFlags
+	Title string   `default:"Bellwire fleet CA" placeholder:"TEXT" help:"What the CA calls itself; some digits of its key are added."`
+	For   Lifetime `default:"3650d" placeholder:"TIME" help:"How long it is valid."`
+}
+
+// Run makes the CA.
+func (c *certFleetCACmd) Run(e *env) error {
+	_, issued, err := secure.NewAuthority(c.Title, secure.Period{From: time.Now(), For: time.Duration(c.For)})
+	if err != nil {
+		return exitWith(exitUsage, err)
+	}
+	m, files, err := pair("CA of the fleet", c.path("fleet-ca"), issued)
+	if err == nil {
+		err = writeNew(files...)
+	}
+	if err != nil {
+		return err
+	}
+	return c.told(e, []made{m}, "All gateways get the first file as fleet.ca, devices neither. Keep the secret file away from both: whoever has it can be any gateway.")
+}
+
+type certFleetCmd struct {
+	credentialFlags
+	Gateways []string `arg:"" name:"gateway" help:"Names of gateways, as in their setting name; each gets a certificate that names it in the URI bellwire://CLUSTER/gateway/NAME."`
+	Cluster  string   `default:"bellwire" placeholder:"NAME" help:"The fleet, as in the setting cluster of its gateways."`
+	CA       string   `name:"ca" noenv:"" placeholder:"FILE" help:"Certificate of the fleet's CA. Default: fleet-ca.pem in --dir."`
+	CAKey    string   `name:"ca-key" noenv:"" placeholder:"FILE" help:"Its private key. Default: fleet-ca-key.pem in --dir."`
+	For      Lifetime `default:"365d" placeholder:"TIME" help:"How long it is valid."`
+}
+
+// Run makes the certificates.
+func (c *certFleetCmd) Run(e *env) error {
+	names := make([]*url.URL, len(c.Gateways))
+	for i, gateway := range c.Gateways {
+		name, err := certificateName(c.Cluster, gateway)
+		if err != nil {
+			return exitWith(exitUsage, err)
+		}
+		names[i] = name
+	}
+	authority := authorityFlags{CA: cmp.Or(c.CA, c.path(fleetCAFile)), CAKey: cmp.Or(c.CAKey, c.path(fleetCAKeyFile))}
+	a, err := authority.read("fleet-ca")
+	if err != nil {
+		return err
+	}
+	var all []made
+	var files []newFile
+	for i, name := range names {
+		issued, err := a.FleetGateway(name, secure.Period{From: time.Now(), For: time.Duration(c.For)})
+		if err != nil {
+			return exitWith(exitUsage, err)
+		}
+		m, two, err := pair("gateway "+c.Gateways[i]+" of "+c.Cluster, c.path("fleet-"+c.Gateways[i]), issued)
+		if err != nil {
+			return err
+		}
+		all, files = append(all, m), append(files, two...)
+	}
+	if err := writeNew(files...); err != nil {
+		return err
+	}
+	return c.told(e, all, "Each gateway gets its two files as fleet.cert and fleet.key, and "+authority.CA+" as fleet.ca.")
+}
+
+// certificateName is how a certificate names a gateway of a fleet.
+func certificateName(cluster, name string) (*url.URL, error) {
+	if !canName(cluster, false) {
+		return nil, fmt.Errorf("%q cannot be the name of a fleet: write 1 to %d small letters, digits and, not first, . - _", cluster, mostName)
+	}
+	if !canName(name, true) {
+		return nil, fmt.Errorf("%q cannot be the name of a gateway in a fleet: write 1 to %d letters, digits and, not first, . - _ :", name, mostName)
+	}
+	return &url.URL{Scheme: "bellwire", Host: cluster, Path: "/gateway/" + name}, nil
+}
+
+// mostName is the longest name of a fleet or a gateway in it, in bytes.
+const mostName = 64
+
+// canName says whether a name may stand in the URI, which has one way to write it. A gateway's may have
+// capitals, and a colon, since its default is host name and port.
+func canName(name string, gateway bool) bool {
+	if name == "" || len(name) > mostName {
+		return false
+	}
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || gateway && r >= 'A' && r <= 'Z'
+		sign := r == '.' || r == '-' || r == '_' || gateway && r == ':'
+		if !letter && (i == 0 || !sign) {
+			return false
+		}
+	}
+	return true
+}
+
+// errNotNamed: a certificate that is not of this fleet, or of no fleet at all.
+var errNotNamed = errors.New("names no gateway of this fleet")
+
+// gatewayNamed is the name in a certificate of a gateway of a fleet.
+func gatewayNamed(uris []*url.URL, cluster string) (string, error) {
+	if len(uris) != 1 {
+		return "", fmt.Errorf("%w: want one URI bellwire://%s/gateway/NAME in it, and it has %d", errNotNamed, cluster, len(uris))
+	}
+	name, found := strings.CutPrefix(uris[0].Path, "/gateway/")
+	if want, err := certificateName(cluster, name); !found || err != nil || want.String() != uris[0].String() {
+		return "", fmt.Errorf("%w: it names %s, and the setting cluster is %s", errNotNamed, uris[0], cluster)
+	}
+	return name, nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/bellwire/bellwire/peer"
+)
+
+// What central may be, beside a list of servers.
+const (
+	centralEmbedded = "embedded"
+	centralOff      = "off"
+)
+
+// shared says whether the central service is that of another gateway or a cluster.
+func (s *Settings) sharesCentral() bool {
+	return s.Central != centralEmbedded && s.Central != centralOff
+}
+
+// inFleet says whether there are links to other gateways.
+func (s *Settings) inFleet() bool { return s.PeerListen != "" || len(s.Peer) > 0 }
+
+// whole says whether all files are named.
+func (f *FleetSettings) whole() bool { return f.CA != "" && f.Cert != "" && f.Key != "" }
+
+// fleetProblems: links between gateways are plain TCP on loopback alone, and insecure does not change that. Anyone who
+// could link would be a gateway.
+func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
+	if err := checkCluster(s.Cluster); err != nil {
+		wrong("cluster", "%v", err)
+	}
+	for _, file := range []struct{ key, path string }{{"fleet.ca", s.Fleet.CA}, {"fleet.cert", s.Fleet.Cert}, {"fleet.key", s.Fleet.Key}} {
+		if s.Fleet != (FleetSettings{}) && file.path == "" {
+			wrong(file.key, "is missing: fleet.ca, fleet.cert and fleet.key go together (bellwire cert fleet-ca and bellwire cert fleet make them)")
+			break
+		}
+	}
+	if s.inFleet() && s.Name != "" {
+		if _, err := certificateName("any", s.Name); err != nil {
+			wrong("name", "%v", err)
+		}
+	}
+	if s.PeerListen != "" {
+		s.fleetAddress(wrong, "peer_listen", s.PeerListen, "127.0.0.1:7313")
+	}
+	for _, address := range s.Peer {
+		s.fleetAddress(wrong, "peer", address, "127.0.0.1:7313")
+		if strings.HasSuffix(address, ":0") {
+			wrong("peer", "%s has no port: write that of its peer_listen, 7313 by custom", address)
+		}
+	}
+	if len(s.Peer) > peer.DefaultPeers {
+		wrong("peer", "names %d gateways, and each gateway links to all others: a fleet has at most %d beside this one", len(s.Peer), peer.DefaultPeers)
+	}
+	switch advertised, every := s.PeerAdvertise, everyAddress(s.PeerListen); {
+	case advertised == "" && every:
+		clash("peer_advertise", "peer_listen", "is missing: %s is every address, so say at which one the other gateways reach it", s.PeerListen)
+	case advertised == "":
+	case s.PeerListen == "":
+		clash("peer_advertise", "peer_listen", "is the way to peer_listen, which is not set: set it as well")
+	default:
+		if _, err := addressIsLoopback(advertised); err != nil {
+			wrong("peer_advertise", "%q is not host:port (%v): write one such as 10.0.0.1:7313", advertised, err)
+		} else if everyAddress(advertised) || strings.HasSuffix(advertised, ":0") {
+			wrong("peer_advertise", "%s is nowhere to connect to: write host and port such as 10.0.0.1:7313", advertised)
+		}
+	}
+}
+
+// fleetAddress: beyond loopback an address for gateways needs certificates.
+func (s *Settings) fleetAddress(wrong func(string, string, ...any), key, address, example string) {
+	loopback, err := addressIsLoopback(address)
+	switch {
+	case err != nil:
+		wrong(key, "%q is not host:port (%v): write one such as %s", address, err, example)
+	case !loopback && !s.Fleet.whole():
+		wrong(key, "%s is not loopback, and anyone there could be a gateway: set fleet.ca, fleet.cert and fleet.key "+
+			"(bellwire cert fleet-ca and bellwire cert fleet make them), or take %s", address, example)
+	}
+}
+
+// everyAddress says whether host:port stands for all addresses of the machine.
+func everyAddress(address string) bool {
+	colon := strings.LastIndexByte(address, ':')
+	if colon < 0 {
+		return false
+	}
+	host := strings.Trim(address[:colon], "[]")
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// checkCluster: the name is the host of a URI in certificates.
+func checkCluster(name string) error {
+	_, err := certificateName(name, "any")
+	return err
+}
+
+// centralProblems holds what belongs together for the central service.
+func (s *Settings) centralProblems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
+	if s.sharesCentral() {
+		if _, _, err := centralServers(s.Central); err != nil {
+			wrong("central", "%v", err)
+		}
+	}
+	if s.CentralListen != "" {
+		if s.Central != centralEmbedded {
+			clash("central_listen", "central", "offers the embedded central service, and central is %s: leave it out, or set central to embedded", s.Central)
+		}
+		s.fleetAddress(wrong, "central_listen", s.CentralListen, "127.0.0.1:7314")
+	}
+	if s.Data != "" && s.Central != centralEmbedded {
+		clash("data", "central", "is where the embedded central service keeps what it stores, and central is %s: leave it out, or set central to embedded", s.Central)
+	}
+}
+
+// centralServers reads nats://a,b,c: the addresses, and whether it is tls:// instead, which insists on TLS. Names and
+// passwords may stand before an address; errors quote none.
+func centralServers(text string) (servers []string, insist bool, err error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found || scheme != "nats" && scheme != "tls" {
+		return nil, false, fmt.Errorf("is not known: write embedded, off, or servers such as nats://10.0.0.1:7314,10.0.0.2:7314")
+	}
+	for i, server := range strings.Split(rest, ",") {
+		// Each may be a URL of its own, as NATS clients write it.
+		server = strings.TrimPrefix(strings.TrimSpace(server), scheme+"://")
+		address, err := url.Parse(scheme + "://" + server)
+		if err != nil || address.Hostname() == "" || address.Path != "" || address.RawQuery != "" || address.Fragment != "" {
+			return nil, false, fmt.Errorf("server %d of the list is not HOST:PORT: write them as in nats://10.0.0.1:7314,10.0.0.2:7314", i+1)
+		}
+		servers = append(servers, address.String())
+	}
+	return servers, scheme == "tls", nil
+}

@@ -1,0 +1,96 @@
+package secure
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+)
+
+// FleetGateway makes a certificate with which a gateway proves itself to the
+// other gateways of its fleet, for both ends of a link. name is the URI that says
+// which gateway of which fleet it is: bellwire://CLUSTER/gateway/NAME. The
+// authority is to be one of gateways alone, not that of devices.
+func (a *Authority) FleetGateway(name *url.URL, p Period) (Pair, error) {
+	if name.Scheme != "bellwire" || name.Host == "" || name.Path == "" {
+		return Pair{}, fmt.Errorf("%q does not name a gateway: want bellwire://CLUSTER/gateway/NAME", name)
+	}
+	return a.issue(&x509.Certificate{
+		Subject: pkix.Name{CommonName: commonName(name.Path[1:]), Organization: []string{name.Host}}, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: fleetUsages, URIs: []*url.URL{name},
+	}, p)
+}
+
+// fleetUsages are what a gateway's certificate is for: it dials others, and they
+// dial it.
+var fleetUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+
+// FleetTLS is the configuration for both ends of links between gateways, of the
+// contents of PEM files: the certificate of the fleet's CA, this gateway's own
+// and its key. It speaks TLS 1.3 and believes a certificate that the CA has
+// issued for both ends of a link and that is valid now, whatever host it is shown
+// at, since gateways have names and not hosts. WHICH gateway it is, it does not
+// check: whoever links has to compare the URI in the other's certificate
+// (ConnectionState.PeerCertificates[0].URIs) with the fleet and the name that the
+// other one gives.
+//
+// A certificate of another CA is an error, since nobody could ever believe it. One
+// that has expired is not: a gateway can serve its devices without the others.
+func FleetTLS(ca, cert, key []byte) (*tls.Config, error) {
+	issuers, err := ParseCertificates(ca)
+	if err != nil {
+		return nil, fmt.Errorf("the CA: %w", err)
+	}
+	roots := x509.NewCertPool()
+	for _, issuer := range issuers {
+		if !issuer.IsCA {
+			return nil, errors.New("the CA: is the certificate of somebody else: want that of the CA which issued those of the gateways")
+		}
+		roots.AddCert(issuer)
+	}
+	if bytes.Contains(key, []byte("ENCRYPTED")) {
+		return nil, errors.New("the key is encrypted, and nobody is there to type a password: decrypt it with `openssl pkey`")
+	}
+	own, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	chain, err := ParseCertificates(cert)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate: %w", err)
+	}
+	// At its end, so that a CA which was renewed is one that issued it.
+	if err := verifyFleet(roots, chain, chain[0].NotAfter); err != nil {
+		return nil, fmt.Errorf("the certificate: %w", err)
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
+		RootCAs: roots, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
+		InsecureSkipVerify:     true, //nolint:gosec // VerifyConnection verifies all but the host name
+		VerifyConnection:       func(s tls.ConnectionState) error { return verifyFleet(roots, s.PeerCertificates, time.Now()) },
+		SessionTicketsDisabled: true, // a link lives for days, and each one proves itself
+	}, nil
+}
+
+// verifyFleet: the roots have issued a certificate for both ends of a link.
+func verifyFleet(roots *x509.CertPool, chain []*x509.Certificate, at time.Time) error {
+	if len(chain) == 0 {
+		return errors.New("no certificate was shown")
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	for _, usage := range fleetUsages {
+		if _, err := chain[0].Verify(x509.VerifyOptions{
+			Roots: roots, Intermediates: between, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{usage},
+		}); err != nil {
+			return fmt.Errorf("is not one of this fleet's gateways: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,155 @@
+package secure
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func fleetName(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	require.NoError(t, err)
+	return u
+}
+
+// fleetAuthority is a CA whose certificates are valid now.
+func fleetAuthority(t *testing.T) (*Authority, Pair) {
+	t.Helper()
+	a, pair, err := NewAuthority("fleet", Period{From: time.Now(), For: 24 * time.Hour})
+	require.NoError(t, err)
+	return a, pair
+}
+
+func hourFrom(at time.Time) Period { return Period{From: at, For: time.Hour} }
+
+func TestIssuedForTheFleet(t *testing.T) {
+	a, _ := fleetAuthority(t)
+	pair, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw-1:7311"), hourFrom(time.Now()))
+	require.NoError(t, err)
+	c := parsed(t, pair)
+	require.Equal(t, "bellwire://north/gateway/gw-1:7311", c.URIs[0].String())
+	require.Equal(t, fleetUsages, c.ExtKeyUsage)
+	require.Empty(t, c.DNSNames)
+	require.False(t, c.IsCA)
+	for _, name := range []string{"https://north/gateway/gw", "bellwire:///gateway/gw", "bellwire://north", "gw-1"} {
+		_, err := a.FleetGateway(fleetName(t, name), hourFrom(time.Now()))
+		require.ErrorContains(t, err, "does not name a gateway", name)
+	}
+}
+
+// linked has a gateway with one configuration dial another; each end's error.
+func linked(t *testing.T, dials, listens *tls.Config) (dialing, listening error) {
+	t.Helper()
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	done := make(chan error, 1)
+	go func() {
+		s := tls.Server(far, listens)
+		err := s.Handshake()
+		if err == nil {
+			_, err = s.Write([]byte{1})
+		}
+		far.Close()
+		done <- err
+	}()
+	c := tls.Client(near, dials)
+	if dialing = c.Handshake(); dialing == nil {
+		// In TLS 1.3 the dialling end is done before the other one has looked at its certificate.
+		_, dialing = c.Read(make([]byte, 1))
+	}
+	near.Close()
+	return dialing, <-done
+}
+
+// TestFleetTLS [BC-D9]: only gateways of the fleet link, at either end, whatever host they are at.
+func TestFleetTLS(t *testing.T) {
+	a, ca := fleetAuthority(t)
+	other, otherCA := fleetAuthority(t)
+	config := func(issuer *Authority, issuerPair Pair, p Period) *tls.Config {
+		pair, err := issuer.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), p)
+		require.NoError(t, err)
+		c, err := FleetTLS(issuerPair.Certificate, pair.Certificate, pair.Key)
+		require.NoError(t, err)
+		return c
+	}
+	good := config(a, ca, hourFrom(time.Now()))
+	dialing, listening := linked(t, good, config(a, ca, hourFrom(time.Now())))
+	require.NoError(t, dialing)
+	require.NoError(t, listening)
+
+	device, err := a.Device(kitchen, hourFrom(time.Now()))
+	require.NoError(t, err)
+	server, err := a.Gateway([]string{"gw.example"}, hourFrom(time.Now()))
+	require.NoError(t, err)
+	with := func(p Pair) *tls.Config {
+		c := good.Clone()
+		own, err := tls.X509KeyPair(p.Certificate, p.Key)
+		require.NoError(t, err)
+		c.Certificates = []tls.Certificate{own}
+		return c
+	}
+	nobody := good.Clone()
+	nobody.Certificates = nil
+	old := good.Clone()
+	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
+	for name, stranger := range map[string]*tls.Config{
+		"of another CA":                    config(other, otherCA, hourFrom(time.Now())),
+		"expired":                          config(a, ca, hourFrom(time.Now().Add(-2*time.Hour))),
+		"not valid yet":                    config(a, ca, hourFrom(time.Now().Add(2*time.Hour))),
+		"a device of the same CA":          with(device),
+		"a certificate for devices to see": with(server),
+		"without a certificate":            nobody,
+		"of an older version of TLS":       old,
+	} {
+		_, listening := linked(t, stranger, good)
+		require.Error(t, listening, "dials: %s", name)
+		if len(stranger.Certificates) > 0 {
+			dialing, _ := linked(t, good, stranger)
+			require.Error(t, dialing, "listens: %s", name)
+		}
+	}
+
+	// The control: without its own check this end would believe the stranger.
+	blind := good.Clone()
+	blind.VerifyConnection = nil
+	dialing, _ = linked(t, blind, with(device))
+	require.NoError(t, dialing)
+}
+
+func TestFleetTLSThatCannotBe(t *testing.T) {
+	a, ca := fleetAuthority(t)
+	pair, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now()))
+	require.NoError(t, err)
+	another, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now()))
+	require.NoError(t, err)
+	device, err := a.Device(kitchen, hourFrom(time.Now()))
+	require.NoError(t, err)
+	_, otherCA := fleetAuthority(t)
+	for _, test := range []struct {
+		ca, cert, key []byte
+		want          string
+	}{
+		{nil, pair.Certificate, pair.Key, "the CA: no certificate in it"},
+		{pair.Certificate, pair.Certificate, pair.Key, "the CA: is the certificate of somebody else"},
+		{otherCA.Certificate, pair.Certificate, pair.Key, "the certificate: is not one of this fleet's gateways: x509: certificate signed by unknown authority"},
+		{ca.Certificate, device.Certificate, device.Key, "the certificate: is not one of this fleet's gateways: x509: certificate specifies an incompatible key usage"},
+		{ca.Certificate, pair.Certificate, another.Key, "private key does not match"},
+		{ca.Certificate, pair.Key, pair.Key, "failed to find"},
+		{ca.Certificate, pair.Certificate, encodePEM("ENCRYPTED PRIVATE KEY", []byte{1}), "is encrypted"},
+	} {
+		_, err := FleetTLS(test.ca, test.cert, test.key)
+		require.ErrorContains(t, err, test.want)
+	}
+	expired, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now().Add(-2*time.Hour)))
+	require.NoError(t, err)
+	_, err = FleetTLS(ca.Certificate, expired.Certificate, expired.Key)
+	require.NoError(t, err, "it cannot link, and serves its devices")
+	require.Error(t, verifyFleet(x509.NewCertPool(), nil, time.Now()))
+}
