@@ -44,7 +44,7 @@ type FleetLink struct {
 	Since       time.Time `json:"since"`
 	DelayMicros int64     `json:"delay_us"` // there and back
 
-	Counts LinkCounts `json:"counts"`
+	LinkCounts
 }
 
 // LinkCounts are the counters of one link; messages but where it says so.
@@ -157,7 +157,7 @@ func fleetLink(l *peer.LinkState, now time.Time) FleetLink {
 	}
 	return FleetLink{
 		Name: l.Name, Address: l.Address, State: l.State, Dialled: l.Dialled, Error: l.LastError, Since: now.Add(-l.Since), DelayMicros: l.Delay.Microseconds(),
-		Counts: LinkCounts{
+		LinkCounts: LinkCounts{
 			BatchesSent: l.BatchesSent, Sent: l.MessagesSent, SentBytes: l.BytesSent, MeanBatch: l.MeanBatch,
 			BatchesReceived: l.BatchesReceived, Received: l.MessagesReceived, ReceivedBytes: l.BytesReceived,
 			Retained: l.Retained, Resent: l.Resent, Skipped: l.Skipped, SkippedReceived: l.SkippedReceived,
