@@ -10,11 +10,18 @@ import (
 type Origin struct {
 	life   uint64
 	number uint32
+	sparse bool
 	era    atomic.Uint32 // how often it has ended
 }
 
 // NewOrigin makes an origin. The number is the caller's name for it, unique among all of its origins.
 func NewOrigin(life uint64, number uint32) *Origin { return &Origin{life: life, number: number} }
+
+// NewSparseOrigin is NewOrigin for one that keeps its messages itself: offsets of a stream rise and need not be dense, and
+// rings keep nothing of them.
+func NewSparseOrigin(life uint64, number uint32) *Origin {
+	return &Origin{life: life, number: number, sparse: true}
+}
 
 // Life returns the life that all offsets of the origin count in.
 func (o *Origin) Life() uint64 { return o.life }
@@ -73,16 +80,21 @@ func (s *Stream) copyOf(o *Origin) *Stream {
 	return nil
 }
 
+// Sparse reports whether offsets of the stream need not be dense.
+func (s *Stream) Sparse() bool { return s.foreign != nil && s.foreign.origin.sparse }
+
 // Own returns the topic's own stream if there is one. Any goroutine may call it.
 func (t *Topic) Own() *Stream { return t.stream.Load() }
 
-// Streams calls fn for the topic's own stream and all copies, if there are any. Any goroutine may call it.
+// Streams calls fn for the topic's own stream and all copies, if there are any. One that nobody counts in is left out. Any goroutine may call it.
 func (t *Topic) Streams(fn func(*Stream)) {
 	own := t.Own()
 	if own == nil {
 		return
 	}
-	fn(own)
+	if !own.postOnly.Load() {
+		fn(own)
+	}
 	for _, c := range own.others() {
 		fn(c)
 	}
@@ -94,7 +106,9 @@ func (t *Topic) Mark(fn func(s *Stream, next uint64, silent bool)) {
 	own := t.Stream()
 	own.mu.Lock()
 	defer own.mu.Unlock()
-	fn(own, own.next, false)
+	if !own.postOnly.Load() {
+		fn(own, own.next, false)
+	}
 	for _, c := range own.others() {
 		if c.next != 0 {
 			fn(c, c.next, c.foreign.told != c.foreign.origin.era.Load()+1)
@@ -132,13 +146,24 @@ func (s *Stream) accept(offset uint64, now uint32, encode func(uint64, bool) Ent
 		s.next = max(offset, firstOffset)
 	case offset < s.next:
 		return Duplicate
-	case offset > s.next:
+	case offset > s.next && !s.Sparse():
 		return Hole
 	}
+	s.next = max(s.next, offset)
 	s.begin(begins)
 	e, loops, number := s.appendLocked(now, encode)
 	post(loops, number, e)
 	return Taken
+}
+
+// BeginAt says where a copy begins of which nothing is known yet.
+func (s *Stream) BeginAt(next uint64) {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	if s.next == 0 {
+		s.next = max(next, firstOffset)
+	}
 }
 
 // begin tells those who are listed by name, once in each era of the origin; the lock is held.

@@ -174,6 +174,9 @@ func (s *Stream) Kept(now uint32) (oldest, next uint64) {
 
 // keep appends e to the ring, if it fits at all, and makes room for it.
 func (s *Stream) keep(e Entry) {
+	if s.Sparse() {
+		return
+	}
 	x := s.topic.index
 	limits := x.limits
 	if len(e.Frame) > limits.Bytes || x.account != nil && !x.account.fits(ringCost(1, len(e.Frame))) {

@@ -81,38 +81,52 @@ func (w *wanted) len() int {
 }
 
 // subscribeCentral lists a session for an exact topic of the central service. Its
-// messages belong to no stream, so there is nothing to count and nothing to replay.
+// messages belong to no stream, so there is nothing to count and nothing to replay
+// [W-6.9].
 func (l *loop) subscribeCentral(s *session, q wire.Subscribe, t *fanout.Topic) {
 	t.PostOnly()
 	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, flags: flagsOf(q) &^ subTracks}
+	code := wire.CodeOK
 	if !q.PublishOnly {
 		if err := l.g.wanted.add(s.tenant.name, t.Name()); err != nil {
 			l.refuseSub(s, q, centralCode(err))
 			return
 		}
 		sub.flags |= subCentral
+		if at, ok := l.g.boundTo(s.tenant.name, t.Name()); ok {
+			l.subscribeBound(s, q, t, sub, at)
+			return
+		}
 		if !s.listed(t, -1) {
 			t.Add(l.n, s.n)
 		}
 		l.noEcho(s, q)
+		switch {
+		case q.Start != wire.StartNow:
+			code = wire.CodeOKLiveOnly
+		case l.g.centralAway.Load():
+			code = wire.CodeOKCentralAway
+		}
 	}
 	s.subs = append(s.subs, sub)
 	l.counters.subscriptions.Add(1)
-	code := wire.CodeOK
-	if q.Start != wire.StartNow && !q.PublishOnly {
-		code = wire.CodeOKLiveOnly
-	}
 	l.say(s, wire.Subscribed{Sub: q.Sub, Code: code, Topic: wire.TopicID(t.ID())}.Append(l.enc[:0]))
 }
 
 // centralPart has the central service bring what a wildcard matches beyond the
-// broadcast topics; CodeOK if it does.
+// broadcast topics; CodeOK if it does, CodeOKCentralAway if it will.
 func (l *loop) centralPart(s *session, q wire.Subscribe) wire.Code {
 	switch {
 	case l.g.allBroadcast(string(q.Filter)), l.g.cfg.Central == nil:
 		return wire.CodeNoCentral
 	}
-	return centralCode(l.g.wanted.add(s.tenant.name, string(q.Filter)))
+	if code := centralCode(l.g.wanted.add(s.tenant.name, string(q.Filter))); code != wire.CodeOK {
+		return code
+	}
+	if l.g.centralAway.Load() {
+		return wire.CodeOKCentralAway
+	}
+	return wire.CodeOK
 }
 
 // deliverCentral gives messages of the central service to a session that the fast
@@ -131,10 +145,11 @@ func (l *loop) deliverCentral(n fanout.Sub, sl *slot, in interest) {
 }
 
 // FromCentral delivers a message of the central service to the devices that
-// subscribed to its topic. It waits for publish credit until ctx ends. Whoever calls
-// it for one topic does so in the order of its messages. payload is copied. The error
-// says what is wrong with the topic, or is ctx's or ErrClosed: nothing was delivered.
-func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, payload []byte) error {
+// subscribed to its topic; at is zero unless the topic is bound to a stream. It waits
+// for publish credit until ctx ends. Whoever calls it for one topic does so in the
+// order of its messages. payload is copied. The error says what is wrong with the
+// topic, or is ctx's or ErrClosed: nothing was delivered.
+func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at wire.Position, payload []byte) error {
 	if err := wire.CheckTopic([]byte(topic)); err != nil {
 		return fmt.Errorf("central: %w", err)
 	}
@@ -158,6 +173,10 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, pay
 		g.charges.Put(held)
 		return fmt.Errorf("central: %s: waiting for credit: %w", topic, err)
 	}
+	if at.Life != 0 {
+		g.acceptBound(t, at, payload, held)
+		return nil
+	}
 	m := wire.Message{Name: []byte(topic), Payload: payload}
 	frame := m.Append(make([]byte, 0, m.Len()))
 	held.left.Store(1)
@@ -168,12 +187,22 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, pay
 	return nil
 }
 
-// CentralLost tells the devices that subscribed to topics of the central service
-// that an unknown number of messages is missing.
-func (g *Gateway) CentralLost() {
+// CentralAway says that the connection to the central service has gone, or is back.
+// When it goes the devices that subscribed to its topics are told that an unknown
+// number of messages is missing, and until it is back others that it is away.
+func (g *Gateway) CentralAway(away bool) {
+	if g.centralAway.Swap(away) == away || !away {
+		return
+	}
+	g.CentralMissed("")
+}
+
+// CentralMissed tells the devices of a tenant (empty: of all) that subscribed to
+// topics of the central service that an unknown number of messages is missing.
+func (g *Gateway) CentralMissed(tenant string) {
 	for _, l := range g.loops {
 		l.mail.post(entry{call: func(l *loop) {
-			l.endings = append(l.endings, ending{central: true})
+			l.endings = append(l.endings, ending{central: true, tenant: tenant})
 			l.tellEnds()
 		}})
 	}

@@ -83,12 +83,13 @@ func TestCentralIsAskedOncePerFilter(t *testing.T) {
 }
 
 // Messages of the central service come with their names and are counted by nobody,
-// also to devices that track their wildcards; once, however many filters match.
+// also to devices that track their wildcards; once, however many filters match
+// [W-6.9].
 func TestFromCentral(t *testing.T) {
 	g := gatewaytest.Start(t, gateway.Config{Central: &centralStub{}, Loops: 2, Authenticate: authenticateByToken})
 	bring := func(topic, payload string) {
 		t.Helper()
-		require.NoError(t, g.FromCentral(t.Context(), "red", topic, []byte(payload)))
+		require.NoError(t, g.FromCentral(t.Context(), "red", topic, wire.Position{}, []byte(payload)))
 	}
 	bring("orders/1", "nobody is here")
 	exact, wild := gatewaytest.Join(t, g.Addr(), "red/exact"), gatewaytest.Join(t, g.Addr(), "red/wild")
@@ -118,7 +119,7 @@ func TestFromCentral(t *testing.T) {
 	require.Equal(t, wire.CodeOK, ack.Code)
 	require.Zero(t, g.Status().Dropped)
 
-	g.CentralLost()
+	g.CentralAway(true)
 	for _, d := range []*gatewaytest.Device{exact, wild, other} {
 		require.Equal(t, wire.Gap{Origin: 1, Reason: wire.ReasonCentral}, d.Gap())
 	}
@@ -128,6 +129,6 @@ func TestFromCentral(t *testing.T) {
 func TestFromCentralRefuses(t *testing.T) {
 	g := gatewaytest.Start(t, gateway.Config{Central: &centralStub{}, Authenticate: authenticateByToken})
 	gatewaytest.Join(t, g.Addr(), "red/d")
-	require.ErrorContains(t, g.FromCentral(t.Context(), "red", "broadcast/a", nil), "is a broadcast topic")
-	require.ErrorContains(t, g.FromCentral(t.Context(), "red", "a//"+strings.Repeat("x", 300), nil), "central: ")
+	require.ErrorContains(t, g.FromCentral(t.Context(), "red", "broadcast/a", wire.Position{}, nil), "is a broadcast topic")
+	require.ErrorContains(t, g.FromCentral(t.Context(), "red", "a//"+strings.Repeat("x", 300), wire.Position{}, nil), "central: ")
 }

@@ -78,8 +78,7 @@ func (f *fleet) Changed(life wire.Life, name string, what peer.Change) {
 	if what == peer.Met {
 		switch {
 		case o == nil:
-			number := uint32(ownOrigin + 1 + len(f.origins))
-			f.origins[life] = &origin{Origin: fanout.NewOrigin(uint64(life), number), name: name}
+			f.origins[life] = &origin{Origin: fanout.NewOrigin(uint64(life), f.g.originNumber()), name: name}
 		case o.ended:
 			o.ended = false
 			f.g.originReturns(o.Origin)

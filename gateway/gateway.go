@@ -47,33 +47,36 @@ type Gateway struct {
 	broadcastText []byte // goes with a refusal of what is not broadcast; static too
 
 	// Shared by the loops.
-	limits     atomic.Pointer[Limits]
-	rules      atomic.Pointer[rules]
-	gate       *gate
-	sources    *sources
-	shaking    shaking
-	identities *identities
-	tenants    tenants
-	wanted     wanted
-	fleet      *fleet     // nil: it is alone
-	mesh       *peer.Mesh // nil: it is alone
-	rings      *fanout.Budget
-	credit     *pool
-	charges    sync.Pool // of *charge that were settled
-	connects   *rate.Limiter
-	started    time.Time
-	now        atomic.Uint32 // seconds since started, plus one
-	conns      atomic.Int64
-	topics     atomic.Int64
-	naming     sync.Mutex     // held while a new topic is counted and made
-	full       rate.Sometimes // says in the log that no ids or links are left
-	lowered    atomic.Int64   // limits.connections that the log was told is too many
-	memory     *memory
-	audit      *audit
-	guesses    *guesses // of admin tokens
-	proving    atomic.Int64
-	external   atomic.Uint64
-	draining   atomic.Bool
+	limits      atomic.Pointer[Limits]
+	rules       atomic.Pointer[rules]
+	gate        *gate
+	sources     *sources
+	shaking     shaking
+	identities  *identities
+	tenants     tenants
+	wanted      wanted
+	bounds      bounds
+	origins     atomic.Uint32 // numbers given to origins
+	fleet       *fleet        // nil: it is alone
+	mesh        *peer.Mesh    // nil: it is alone
+	rings       *fanout.Budget
+	credit      *pool
+	charges     sync.Pool // of *charge that were settled
+	connects    *rate.Limiter
+	started     time.Time
+	now         atomic.Uint32 // seconds since started, plus one
+	conns       atomic.Int64
+	topics      atomic.Int64
+	naming      sync.Mutex     // held while a new topic is counted and made
+	full        rate.Sometimes // says in the log that no ids or links are left
+	lowered     atomic.Int64   // limits.connections that the log was told is too many
+	memory      *memory
+	audit       *audit
+	guesses     *guesses // of admin tokens
+	proving     atomic.Int64
+	external    atomic.Uint64
+	draining    atomic.Bool
+	centralAway atomic.Bool
 
 	mu       sync.Mutex
 	serving  bool
@@ -145,6 +148,7 @@ func New(cfg Config) (*Gateway, error) {
 	g.rules.Store(r)
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.wanted = wanted{central: cfg.Central, by: map[want]*wants{}}
+	g.bounds = newBounds(cfg.Central)
 	if cfg.Peer != nil {
 		if err := g.joinFleet(*cfg.Peer); err != nil {
 			return nil, err

@@ -34,6 +34,19 @@ type Central interface {
 	Subscribe(tenant, filter string) (cancel func(), err error)
 }
 
+// CentralStreams is a Central that keeps the messages of some topics: those are
+// counted, and a device resumes them. Config.Central is asked whether it is one.
+type CentralStreams interface {
+	// Bound is the last position of the stream that a topic is bound to; false if there
+	// is none. Offsets of a topic rise and are not dense. It must not block.
+	Bound(tenant, topic string) (last wire.Position, ok bool)
+	// Replay calls fn with the messages of a topic behind a position, at most so many,
+	// until fn returns false; payloads may be kept. upTo is how far it came, the end of
+	// the stream at least if it read all. It is not whole if something behind the
+	// position is not kept any more.
+	Replay(ctx context.Context, tenant, topic string, from wire.Position, most int, fn func(offset uint64, payload []byte) bool) (upTo wire.Position, whole bool, err error)
+}
+
 // Directory is what is known of the fleet's gateways beside the links to them. Its
 // methods may be called by several goroutines at once.
 type Directory interface {

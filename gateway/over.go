@@ -20,6 +20,7 @@ type ending struct {
 	origin  uint32
 	how     wire.How
 	central bool
+	tenant  string     // central: whose devices; empty: all
 	at      fanout.Sub // how far this has come
 }
 
@@ -28,6 +29,9 @@ func (e *ending) concerns(s *session) bool {
 	flag := subTracks
 	if e.central {
 		flag = subCentral
+		if e.tenant != "" && s.tenant.name != e.tenant {
+			return false
+		}
 	}
 	for i := range s.subs {
 		if s.subs[i].flags&flag != 0 {

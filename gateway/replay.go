@@ -20,6 +20,7 @@ type replay struct {
 	next     uint64   // the position of the marker
 	from     uint64   // replayLater: where to begin, if anything waits for LIVE
 	byGroups bool     // replayLater: until then only wildcards bring the topic
+	far      *far     // of a sparse stream
 	live     []uint32 // numbers of the subscriptions that are told LIVE when no stream has them any more
 }
 
@@ -35,6 +36,9 @@ const (
 func (r *replay) position() uint64 {
 	switch {
 	case r.phase == replayReads:
+		if r.far != nil {
+			return r.far.next
+		}
 		return r.reader.Offset()
 	case r.phase == replayLater && len(r.live) > 0:
 		return r.from
@@ -105,13 +109,18 @@ func (l *loop) readFrom(s *session, stream *fanout.Stream, from uint64) uint64 {
 		from = min(from, r.position())
 	}
 	r := l.replayFor(s, stream)
-	r.phase, r.marker, r.reader = replayReads, 0, stream.Reader(from)
+	r.phase, r.marker, r.reader, r.far = replayReads, 0, stream.Reader(from), nil
+	l.readSoon(s)
+	return r.reader.Offset()
+}
+
+// readSoon gives a session its part of the next turn's replays.
+func (l *loop) readSoon(s *session) {
 	if !s.out.replayed {
 		s.out.replayed = true
 		l.replays = append(l.replays, s.n)
 		l.tickSoon()
 	}
-	return r.reader.Offset()
 }
 
 // replayBytes is what one session is sent from rings before the next one's turn.
@@ -168,7 +177,7 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 	out := s.out
 	var b []byte
 	for i := 0; i < len(out.replays) && len(b) < replayBytes; i++ {
-		if r := &out.replays[i]; r.phase == replayReads {
+		if r := &out.replays[i]; r.phase == replayReads && !r.far.waits() {
 			b = l.read(s, sl, r, b)
 		}
 	}
@@ -182,7 +191,7 @@ func (l *loop) replayOne(n fanout.Sub) bool {
 		return false
 	}
 	for i := range out.replays {
-		if out.replays[i].phase == replayReads {
+		if r := &out.replays[i]; r.phase == replayReads && !r.far.waits() {
 			return true
 		}
 	}
@@ -201,6 +210,9 @@ func (l *loop) read(s *session, sl *slot, r *replay, b []byte) []byte {
 	}
 	if !in.exact && sl.flags&flagNamed != 0 {
 		d.named, d.id = true, 0
+	}
+	if r.stream.Sparse() {
+		return l.readFar(s, r, &d, b)
 	}
 	now := l.g.now.Load()
 	for len(b) < replayBytes {

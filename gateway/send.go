@@ -156,8 +156,11 @@ func (l *loop) closeWith(s *session, code wire.Code, text string) {
 // streamFrame says what the next position of a stream is.
 func streamFrame(s *fanout.Stream, next uint64) wire.Stream {
 	f := wire.Stream{Topic: wire.TopicID(s.Topic().ID()), Origin: originOf(s), Life: wire.Life(s.Life()), Next: next}
-	if f.Origin == ownOrigin {
+	switch {
+	case f.Origin == ownOrigin:
 		f.Flags = wire.StreamMain
+	case s.Sparse():
+		f.Flags = wire.StreamSparse
 	}
 	return f
 }
@@ -169,6 +172,9 @@ func originOf(s *fanout.Stream) uint32 {
 	}
 	return ownOrigin
 }
+
+// originNumber is an origin index that was not given before.
+func (g *Gateway) originNumber() uint32 { return ownOrigin + g.origins.Add(1) }
 
 // ownOrigin is the origin index of the gateway's own streams on every connection.
 // Those of other gateways are counted on from it.

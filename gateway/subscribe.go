@@ -109,7 +109,7 @@ func (l *loop) subscribeGroup(s *session, q wire.Subscribe, picky bool) {
 	}
 	part := l.centralPart(s, q)
 	l.joinGroup(s, q)
-	if part == wire.CodeOK {
+	if part.Class() == wire.ClassFine {
 		s.subs[len(s.subs)-1].flags |= subCentral
 	}
 	if picky {
