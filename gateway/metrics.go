@@ -75,8 +75,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	count := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
@@ -121,11 +121,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		count(descAudit, g.audit.kinds[k].seen.Load(), k.String())
 		count(descSuppressed, g.audit.kinds[k].suppressed.Load(), k.String())
 	}
-	ready := 0.0
-	if g.isReady() {
-		ready = 1
-	}
-	gauge(descReady, ready)
+	gauge(descReady, oneIf(g.isReady()))
+	c.collectFleet(gauge, count)
 }
 
 // totals are the counters of all loops.
