@@ -72,7 +72,7 @@ func (g *gather) add(m *Message, run uint32) {
 
 // reset makes it ready for the next batch. What grew much is let go.
 func (g *gather) reset() {
-	if cap(g.entries) > 2*dueBatch {
+	if cap(g.entries) > 2*fullBatch {
 		g.entries = nil
 	}
 	if g.streams > 256 {

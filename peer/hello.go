@@ -63,12 +63,14 @@ func parseHello(body []byte) (hello, error) {
 	}
 	for len(f.b) > 0 {
 		key, _, rest, ok := wire.NextTLV(f.b)
-		if !ok {
+		switch {
+		case !ok:
 			f.fail("what follows is no TLV")
-		} else if key%2 == 0 {
+		case key%2 == 0:
 			f.fail("a TLV that must be understood is not")
+		default:
+			f.b = rest
 		}
-		f.b = rest
 	}
 	return h, f.err
 }

@@ -310,17 +310,20 @@ func (o *origin) tops(ctx context.Context, now time.Duration, body []byte) error
 
 func (o *origin) top(ctx context.Context, now time.Duration, r *remote, next uint64) error {
 	known := r.stream.Next()
-	switch {
-	case known == 0 || r.began != 0 && !r.filled:
+	if known == 0 || r.began != 0 && !r.filled {
 		to := next
 		if known != 0 {
 			to = r.began
 		}
 		r.known, r.filled = true, true
-		if to <= 1 || !o.want(now, &hole{stream: r, older: true, from: max(to, olderWanted+1) - olderWanted, to: to, top: next}) {
-			r.stream.Miss(to)
+		if to > 1 && o.want(now, &hole{stream: r, older: true, from: max(to, olderWanted+1) - olderWanted, to: to, top: next}) {
+			return nil
 		}
-	case known < next:
+		if known == 0 {
+			r.stream.Miss(next)
+		}
+	}
+	if known != 0 && known < next {
 		o.member.tally.holes.Add(1)
 		if !o.want(now, &hole{stream: r, from: known, to: next}) {
 			o.miss(r, next)

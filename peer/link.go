@@ -359,6 +359,7 @@ func (l *link) acked(now time.Duration, body []byte) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.waiting = now // one that waits for publish credit says ACK too, of less
 	if l.beating && seq >= l.beatSeq {
 		l.beating = false
 		l.delay = now - l.beatAt

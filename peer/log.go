@@ -382,9 +382,13 @@ func (l *outlog) take(c *cursor, now time.Duration, bufs [][]byte) (taken, [][]b
 	if seal {
 		l.seal(now)
 		// Sealing has begun a write for this link; without one it is hungry still.
+		first := t
 		l.mu.Lock()
 		t, bufs = l.collect(c, now, bufs)
 		l.mu.Unlock()
+		if first.skipFrom != 0 {
+			t.skipFrom, t.skipTo = first.skipFrom, max(first.skipTo, t.skipTo)
+		}
 	}
 	return t, bufs
 }

@@ -2,7 +2,6 @@ package peer
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -260,7 +259,7 @@ func fleet(t testing.TB, n int, change func(i int, c *Config)) ([]*host, []*Mesh
 				others = append(others, name)
 			}
 		}
-		eventually(t, "all are linked", func() bool { return linked(m, others...) })
+		eventually(t, "all are linked", func() bool { return linked(m, others...) && m.connections() == len(others) })
 	}
 	return hosts, meshes
 }
@@ -330,7 +329,8 @@ func cut(m *Mesh) {
 	}
 }
 
-func putNumber(b []byte, n int) []byte {
-	binary.BigEndian.PutUint64(b, uint64(n))
-	return b
+func (m *Mesh) connections() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.conns)
 }
