@@ -46,7 +46,7 @@ help: ## Print this list
 all: lint test build ## Lint, test and build: what to run before a commit
 
 .PHONY: demo
-demo: build ## Start a gateway and 1,000 devices in one process and watch them receive (DEMOFLAGS=…)
+demo: build ## Start three gateways and 1,000 devices, kill two of the gateways, and watch the devices (DEMOFLAGS=…)
 	bin/bellwire demo $(DEMOFLAGS)
 
 .PHONY: build

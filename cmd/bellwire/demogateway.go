@@ -162,13 +162,18 @@ func (g *demoGateway) linked(ctx context.Context, others int) error {
 	var last error
 	err := g.until(ctx, func(ctx context.Context) bool {
 		view, err := g.view(ctx)
-		last = err
+		if ctx.Err() == nil {
+			last = err
+		}
 		return err == nil && view.linked() >= others
 	})
-	if err != nil && last != nil {
+	switch {
+	case err != nil && last != nil:
 		return fmt.Errorf("%w (its view of the fleet: %w)", err, last)
+	case err != nil:
+		return fmt.Errorf("%w (it is not linked to %d others)", err, others)
 	}
-	return err
+	return nil
 }
 
 // kill ends its process as kill -9 does, and waits until it is gone.

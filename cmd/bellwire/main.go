@@ -8,7 +8,7 @@ type cli struct {
 	Serve      serveCmd      `cmd:"" help:"Run a gateway."`
 	Sub        subCmd        `cmd:"" help:"Subscribe to topics and print what arrives."`
 	Pub        pubCmd        `cmd:"" help:"Publish a message, or each line of the standard input."`
-	Demo       demoCmd       `cmd:"" help:"Start a gateway and many devices, and watch broadcasts arrive."`
+	Demo       demoCmd       `cmd:"" help:"Start a fleet and many devices, kill gateways, and watch broadcasts arrive."`
 	Status     statusCmd     `cmd:"" help:"Ask a gateway how it is."`
 	Fleet      fleetCmd      `cmd:"" help:"Ask a gateway how its fleet is: gateways, links, streams, devices."`
 	Config     configCmd     `cmd:"" help:"Write, check and show settings."`
