@@ -114,7 +114,7 @@ func TestAwayAndBack(t *testing.T) {
 	require.ErrorIs(t, err, ErrAway)
 	_, err = b.Subscribe("acme", "y") // remembered
 	require.NoError(t, err)
-	eventually(t, func() bool { return slices.Contains(got.events(), got1(missing{})) }, "a gap")
+	eventually(t, func() bool { return slices.Contains(got.events(), gap(0)) }, "a gap")
 
 	start(t, Config{Name: "a", Embedded: Embedded{Dir: dir, Listen: addr}})
 	eventually(t, b.Connected, "back")
@@ -123,10 +123,6 @@ func TestAwayAndBack(t *testing.T) {
 	got.mu.Lock()
 	defer got.mu.Unlock()
 	require.Equal(t, []bool{false, true, false}, got.away)
-}
-
-func got1(m missing) got {
-	return got{tenant: m.tenant, topic: m.topic, at: wire.Position{Life: m.life}, missed: true}
 }
 
 // Names that are no topics are refused, and so are payloads that no server takes.

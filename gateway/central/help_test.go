@@ -14,8 +14,8 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-// got is what a sink was handed.
-type got struct {
+// event is what a sink was handed.
+type event struct {
 	tenant, topic string
 	at            wire.Position
 	payload       string
@@ -26,13 +26,13 @@ type got struct {
 // sink keeps all that is delivered.
 type sink struct {
 	mu    sync.Mutex
-	all   []got
+	all   []event
 	away  []bool
 	lists [][]Gateway
 	held  int
 }
 
-func (s *sink) add(g got) {
+func (s *sink) add(g event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.all = append(s.all, g)
@@ -51,10 +51,10 @@ func (s *sink) payloads(topic string) []string {
 	return p
 }
 
-func (s *sink) events() []got {
+func (s *sink) events() []event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]got(nil), s.all...)
+	return append([]event(nil), s.all...)
 }
 
 // names are those on the last list.
@@ -72,12 +72,12 @@ func (s *sink) names() (all []string) {
 
 func (s *sink) config(cfg Config) Config {
 	cfg.Deliver = func(tenant, topic string, at wire.Position, payload []byte) {
-		s.add(got{tenant: tenant, topic: topic, at: at, payload: string(payload)})
+		s.add(event{tenant: tenant, topic: topic, at: at, payload: string(payload)})
 	}
 	cfg.Missed = func(tenant, topic string, life wire.Life) {
-		s.add(got{tenant: tenant, topic: topic, at: wire.Position{Life: life}, missed: true})
+		s.add(event{tenant: tenant, topic: topic, at: wire.Position{Life: life}, missed: true})
 	}
-	cfg.Ended = func(life wire.Life) { s.add(got{at: wire.Position{Life: life}, ended: true}) }
+	cfg.Ended = func(life wire.Life) { s.add(event{at: wire.Position{Life: life}, ended: true}) }
 	cfg.Away = func(away bool) { s.mu.Lock(); s.away = append(s.away, away); s.mu.Unlock() }
 	cfg.OnGateways = func(all []Gateway, held int) {
 		s.mu.Lock()
@@ -162,3 +162,7 @@ func settle(t *testing.T, c *Central, s *sink, tenant, filter string) {
 		return false
 	}, "subscription to %s", filter)
 }
+
+func gap(life wire.Life) event { return event{at: wire.Position{Life: life}, missed: true} }
+
+func end(life wire.Life) event { return event{at: wire.Position{Life: life}, ended: true} }

@@ -95,6 +95,9 @@ func (b *inbox) push(a arrival) {
 func (b *inbox) take(into []arrival) []arrival {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.queue) == 0 {
+		return nil // into is still the caller's
+	}
 	all := b.queue
 	b.queue = into[:0]
 	// What comes next stands behind what was taken.

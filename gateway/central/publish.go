@@ -59,12 +59,13 @@ func (o *outbox) add(m outgoing) error {
 func (o *outbox) take(into []outgoing) []outgoing {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	all := o.queue
-	o.queue = into[:0]
-	o.busy = len(all) > 0
+	o.busy = len(o.queue) > 0
 	if !o.busy {
 		signal(o.clear)
+		return nil // into is still the caller's
 	}
+	all := o.queue
+	o.queue = into[:0]
 	return all
 }
 

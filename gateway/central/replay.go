@@ -23,8 +23,8 @@ func (c *Central) At(tenant, topic string) (wire.Position, bool) {
 }
 
 // Replay calls fn with a topic's messages behind a position, rising, at most so many,
-// until fn returns false. upTo is how far it came: the end of the stream when it read
-// all. If a filter that matches was subscribed to before, what comes behind the end is
+// until fn returns false. upTo is how far it came: where the stream ended when it was
+// called, if it read all. If a filter that matches was subscribed to before, what comes behind the end is
 // handed to Config.Deliver; some of what fn was given may be as well.
 //
 // whole says that nothing between from and upTo is missing. It is not when the stream
@@ -91,8 +91,8 @@ func (c *Central) replay(ctx context.Context, l *link, b *binding, subject strin
 		switch {
 		case err != nil:
 			return at, whole, err
-		case m == nil:
-			return wire.Position{Life: b.life, Offset: max(at.Offset, end.Offset)}, whole, nil
+		case m == nil || m.Seq > end.Offset: // what came since then comes live
+			return end, whole, nil
 		case !fn(m.Seq, m.Data):
 			return at, whole, nil
 		}

@@ -94,15 +94,18 @@ func (s *Store) do(ctx context.Context, what, key string, fn func(ctx context.Co
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return fail(ErrNotFound)
-	case errors.Is(err, jetstream.ErrKeyExists):
-		return fail(ErrExists)
-	case errors.Is(err, jetstream.ErrKeyRevisionMismatch), wrongRevision(err):
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), wrongRevision(err):
+		if what == creating { // the client has one error for both
+			return fail(ErrExists)
+		}
 		return fail(ErrRevision)
 	case errors.Is(err, jetstream.ErrNoStreamResponse), errors.Is(err, jetstream.ErrStreamNotFound):
 		s.forget(l) // the bucket was deleted, perhaps; the next one makes it
 	}
 	return fail(l.plain(err))
 }
+
+const creating = "create"
 
 // wrongRevision is JetStream's "wrong last sequence".
 func wrongRevision(err error) bool {
@@ -139,7 +142,7 @@ func (s *Store) Put(ctx context.Context, key string, value []byte) (revision uin
 
 // Create writes a record that is not there. ErrExists: it is.
 func (s *Store) Create(ctx context.Context, key string, value []byte) (revision uint64, err error) {
-	return s.write(ctx, "create", key, value, func(ctx context.Context, kv jetstream.KeyValue, key string) (uint64, error) {
+	return s.write(ctx, creating, key, value, func(ctx context.Context, kv jetstream.KeyValue, key string) (uint64, error) {
 		return kv.Create(ctx, key, value)
 	})
 }

@@ -159,9 +159,9 @@ func (c *Central) refuse(err error) {
 
 // deliver hands out what is in the inbox.
 func (c *Central) deliver() {
-	var all []arrival
+	var room []arrival
 	for {
-		all = c.in.take(all)
+		all := c.in.take(room)
 		if len(all) == 0 {
 			select {
 			case <-c.ctx.Done():
@@ -183,6 +183,7 @@ func (c *Central) deliver() {
 			c.in.freed(a)
 		}
 		clear(all)
+		room = all
 	}
 }
 

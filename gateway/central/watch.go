@@ -170,15 +170,20 @@ func (w *watch) one(e jetstream.KeyValueEntry, present map[string]bool) {
 // all is reached when each record that is there was told: what was known and is not
 // there was deleted, unless this is another bucket.
 func (w *watch) all(born time.Time, present map[string]bool) {
-	if w.again {
-		for key := range w.known {
-			if !present[key] {
-				delete(w.known, key)
-				w.fn(key, nil, 0)
-			}
+	kept := 0
+	for key := range w.known {
+		switch {
+		case present[key]:
+		case w.again:
+			delete(w.known, key)
+			w.fn(key, nil, 0)
+		default:
+			w.known[key] = 0 // whatever comes is news
+			kept++
 		}
-	} else if !w.bucket.IsZero() {
-		w.s.c.log.Warn("central has lost its records; what was known of them is kept", "records", len(w.known)-len(present))
+	}
+	if kept > 0 {
+		w.s.c.log.Warn("central has lost its records; what was known of them is kept", "records", kept)
 	}
 	w.bucket, w.again = born, true
 	w.isCurrent = true
