@@ -1,0 +1,158 @@
+package central
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// At is the stream that takes a topic's messages, and the last position in it that is
+// known of; false: the topic has none. It never blocks.
+func (c *Central) At(tenant, topic string) (wire.Position, bool) {
+	b := c.bound.of(c.names.topic(tenant, topic))
+	if b == nil {
+		return wire.Position{}, false
+	}
+	return wire.Position{Life: b.life, Offset: b.following.last()}, true
+}
+
+// Replay calls fn with a topic's messages behind a position, rising, at most so many,
+// until fn returns false. upTo is how far it came: where the stream ended when it was
+// called, if it read all. If a filter that matches was subscribed to before, what comes behind the end is
+// handed to Config.Deliver; some of what fn was given may be as well.
+//
+// whole says that nothing between from and upTo is missing. It is not when the stream
+// does not keep it any more, or may not, and when from is of another life: then nothing
+// is read, and upTo is the end. Its error is ErrAway; or wire.CodeNotSupported for a topic
+// without a stream; or that of ctx.
+func (c *Central) Replay(ctx context.Context, tenant, topic string, from wire.Position, most int, fn func(offset uint64, payload []byte) bool) (upTo wire.Position, whole bool, err error) {
+	subject := c.names.topic(tenant, topic)
+	b := c.bound.of(subject)
+	l, _ := c.link()
+	switch {
+	case l == nil:
+		return from, false, ErrAway
+	case b == nil:
+		return from, false, refuse(wire.CodeNotSupported, "no stream keeps the topic "+topic)
+	}
+	ctx, cancel := l.during(ctx)
+	defer cancel()
+	if err := b.following.wait(ctx, subject); err != nil {
+		return from, false, fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
+	}
+	upTo, whole, err = c.replay(ctx, l, b, subject, from, most, fn)
+	if err != nil {
+		err = fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
+	}
+	return upTo, whole, err
+}
+
+// wait returns when each pattern that matches a subject has begun.
+func (f *following) wait(ctx context.Context, subject string) error {
+	for {
+		settled, moved := f.settled(subject)
+		if settled {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		}
+	}
+}
+
+func (c *Central) replay(ctx context.Context, l *link, b *binding, subject string, from wire.Position, most int, fn func(uint64, []byte) bool) (wire.Position, bool, error) {
+	stream, err := l.js.Stream(ctx, b.name)
+	if err != nil {
+		return from, false, err
+	}
+	info := stream.CachedInfo()
+	if lifeOf(info.Config.Name, info.Created) != b.life {
+		return from, false, errOtherStream
+	}
+	end := wire.Position{Life: b.life, Offset: info.State.LastSeq}
+	if from.Life != b.life || from.Offset > end.Offset {
+		return end, false, nil
+	}
+	whole, err := keeps(ctx, l, b.name, subject, from.Offset, info)
+	if err != nil {
+		return from, false, err
+	}
+	at := from
+	for range most {
+		m, err := nextStored(ctx, l, b.name, subject, at.Offset+1)
+		switch {
+		case err != nil:
+			return at, whole, err
+		case m == nil || m.Seq > end.Offset: // what came since then comes live
+			return end, whole, nil
+		case !fn(m.Seq, m.Data):
+			return at, whole, nil
+		}
+		at.Offset = m.Seq
+	}
+	return at, whole, nil
+}
+
+// keeps reports whether a stream still has all of a subject that came behind a position.
+// What a stream drops of a subject it drops from its beginning; so it does if the
+// message at the position is there, or if it drops from its own beginning only, and has not
+// come that far.
+func keeps(ctx context.Context, l *link, stream, subject string, after uint64, info *jetstream.StreamInfo) (bool, error) {
+	if after+1 >= info.State.FirstSeq && info.Config.MaxMsgsPerSubject <= 0 && info.State.NumDeleted == 0 {
+		return true, nil
+	}
+	if after == 0 {
+		return false, nil
+	}
+	m, err := nextStored(ctx, l, stream, subject, after)
+	return m != nil && m.Seq == after, err
+}
+
+// stored is a message as a stream gives it.
+type stored struct {
+	Subject string    `json:"subject"`
+	Seq     uint64    `json:"seq"`
+	Data    []byte    `json:"data"`
+	Time    time.Time `json:"time"`
+}
+
+// codeNoMessage is JetStream's "no message found".
+const codeNoMessage = 10037
+
+// nextStored is the first message of a subject from a sequence on; nil: there is none. It
+// asks the stream's leader: a replica may not have the last ones yet, and what it lacks
+// would be taken for the end.
+func nextStored(ctx context.Context, l *link, stream, subject string, from uint64) (*stored, error) {
+	ask, err := json.Marshal(map[string]any{"seq": from, "next_by_subj": subject})
+	if err != nil {
+		return nil, err
+	}
+	reply, err := l.nc.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Message *stored             `json:"message"`
+		Error   *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch {
+	case answer.Error != nil && answer.Error.ErrorCode == codeNoMessage:
+		return nil, nil
+	case answer.Error != nil:
+		return nil, answer.Error
+	case answer.Message == nil:
+		return nil, errors.New("an answer without a message")
+	}
+	return answer.Message, nil
+}

@@ -1,0 +1,201 @@
+package central
+
+import (
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/bellwire/bellwire/wire"
+)
+
+// interest is a filter that somebody here subscribes to.
+type interest struct{ tenant, filter string }
+
+// subscriptions counts who wants what. It is changed from event loops and does no more
+// there; NATS is told by a goroutine.
+type subscriptions struct {
+	mu    sync.Mutex
+	refs  map[interest]int
+	dirty map[interest]struct{} // came or went since NATS was told
+	wake  chan struct{}         // holds one: dirty is not empty
+}
+
+func newSubscriptions() *subscriptions {
+	return &subscriptions{refs: map[interest]int{}, dirty: map[interest]struct{}{}, wake: make(chan struct{}, 1)}
+}
+
+func (s *subscriptions) add(i interest, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.refs[i]
+	s.refs[i] = before + n
+	if before+n == 0 {
+		delete(s.refs, i)
+	}
+	if before == 0 || before+n == 0 {
+		s.dirty[i] = struct{}{}
+		signal(s.wake)
+	}
+}
+
+// changed are the filters that came or went, and whether they are wanted now.
+func (s *subscriptions) changed() map[interest]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[interest]bool, len(s.dirty))
+	for i := range s.dirty {
+		all[i] = s.refs[i] > 0
+	}
+	clear(s.dirty)
+	return all
+}
+
+// all are the filters that are wanted.
+func (s *subscriptions) all() []interest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]interest, 0, len(s.refs))
+	for i := range s.refs {
+		all = append(all, i)
+	}
+	return all
+}
+
+// Subscribe has messages that match a filter of a tenant handed to Config.Deliver until
+// cancel is called. It never blocks. There is one NATS subscription for a filter,
+// however often it is subscribed to, and a message comes once, however many filters
+// match: see the package's comment. While the service is away it is remembered. The
+// error is a *wire.Error, CodeBadTopic.
+func (c *Central) Subscribe(tenant, filter string) (cancel func(), err error) {
+	err = checkTenant(tenant)
+	if err == nil {
+		err = wire.CheckFilter([]byte(filter))
+	}
+	if err != nil {
+		return nil, refuse(wire.CodeBadTopic, err.Error())
+	}
+	i := interest{tenant, filter}
+	c.subs.add(i, 1)
+	return sync.OnceFunc(func() { c.subs.add(i, -1) }), nil
+}
+
+// subscribing tells NATS what is wanted, until c.ctx ends.
+//
+// All subscriptions of a gateway are members of one queue group, of which the server
+// takes one for each message. So it comes once, and each change of the set takes effect
+// between two messages. One that is not wanted any more is drained: what the server
+// picked it for is still taken.
+func (c *Central) subscribing(nc *nats.Conn, received chan *nats.Msg) {
+	active := map[interest][]*nats.Subscription{}
+	for {
+		// While there is no connection nothing is dropped from the client's list: it
+		// could be about to send that list.
+		if c.nextLink() == nil {
+			return
+		}
+		for i, wanted := range c.subs.changed() {
+			have := active[i]
+			switch {
+			case wanted && have == nil:
+				for _, subject := range c.names.filter(i.tenant, i.filter) {
+					sub, err := c.queue(nc, subject, received)
+					if err != nil {
+						c.log.Error("central: cannot subscribe", "subject", subject, "error", err)
+						continue
+					}
+					have = append(have, sub)
+				}
+				active[i] = have
+			case !wanted && have != nil:
+				for _, sub := range have {
+					_ = sub.Drain()
+				}
+				delete(active, i)
+			}
+		}
+		c.bound.interested()
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-c.subs.wake:
+		}
+	}
+}
+
+func (c *Central) queue(nc *nats.Conn, subject string, received chan *nats.Msg) (*nats.Subscription, error) {
+	if c.cfg.without.oneGroup {
+		return nc.ChanSubscribe(subject, received)
+	}
+	return nc.ChanQueueSubscribe(subject, c.group, received)
+}
+
+// pump moves messages to the inbox in the order in which they came, fast: the client
+// throws away what does not fit its channel.
+func (c *Central) pump(received <-chan *nats.Msg) {
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case m := <-received:
+			if c.bound.of(m.Subject) != nil {
+				continue // it comes from the stream
+			}
+			tenant, topic, err := c.names.parse(topicPart, m.Subject)
+			if err != nil {
+				c.refuse(err)
+				continue
+			}
+			if !c.in.add(arrival{tenant: tenant, topic: topic, payload: m.Data}) {
+				c.counts.dropped.Add(1)
+			}
+		}
+	}
+}
+
+func (c *Central) refuse(err error) {
+	c.counts.refused.Add(1)
+	c.refused.Do(func() { c.log.Warn("a message of a backend is refused: its subject is no topic", "error", err) })
+}
+
+// deliver hands out what is in the inbox.
+func (c *Central) deliver() {
+	var room []arrival
+	for {
+		all := c.in.take(room)
+		if len(all) == 0 {
+			select {
+			case <-c.ctx.Done():
+				return
+			case <-c.in.wake:
+				continue
+			}
+		}
+		for i := range all {
+			if c.ctx.Err() != nil {
+				return
+			}
+			a := &all[i]
+			if a.missing {
+				c.missed(missing{tenant: a.tenant, topic: a.topic})
+			} else {
+				c.hand(a.tenant, a.topic, wire.Position{}, a.payload)
+			}
+			c.in.freed(a)
+		}
+		clear(all)
+		room = all
+	}
+}
+
+func (c *Central) hand(tenant, topic string, at wire.Position, payload []byte) {
+	c.counts.received.Add(1)
+	if c.cfg.Deliver != nil {
+		c.cfg.Deliver(tenant, topic, at, payload)
+	}
+}
+
+func (c *Central) missed(m missing) {
+	if c.cfg.Missed != nil {
+		c.cfg.Missed(m.tenant, m.topic, m.life)
+	}
+}
