@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -80,6 +81,15 @@ func (g *Gateway) PeerAddr() net.Addr {
 		return nil
 	}
 	return g.mesh.Addr()
+}
+
+// PeerAdvertised is the address that other gateways are told; empty if there is none.
+func (g *Gateway) PeerAdvertised() string {
+	a := g.PeerAddr()
+	if a == nil {
+		return ""
+	}
+	return cmp.Or(g.cfg.Peer.Advertise, a.String())
 }
 
 // Links are the links to other gateways; nil if it is alone.

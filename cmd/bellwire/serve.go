@@ -55,9 +55,18 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
 	cfg.Audit = audit
 	v.admins(&cfg)
+	if v.central, err = newCentralService(s.Settings, &cfg, log); err != nil {
+		return err
+	}
 	if v.gateway, err = gateway.New(cfg); err != nil {
 		return err
 	}
+	centralEnded, err := v.central.start(v.gateway)
+	if err != nil {
+		return err
+	}
+	defer v.central.stop()
+	v.centralEnded = centralEnded
 	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(budget / 100 * softMemory)
 	}
@@ -101,18 +110,20 @@ const (
 
 // service is a gateway and what its operator can do to it.
 type service struct {
-	env      *env
-	gateway  *gateway.Gateway
-	settings *effective
-	log      *slog.Logger
-	level    *slog.LevelVar
-	audit    *auditFile    // nil: refusals are written elsewhere or nowhere
-	drain    DrainSettings // as it started
-	trust    atomic.Pointer[secure.Trust]
-	tickets  []byte // what makes session tickets where no file says so: a reload keeps them good
-	leaving  bool
-	reloads  chan chan<- error // requests to reload; the answer is sent
-	ended    chan struct{}     // closed when nobody listens any more
+	env          *env
+	gateway      *gateway.Gateway
+	settings     *effective
+	log          *slog.Logger
+	level        *slog.LevelVar
+	audit        *auditFile      // nil: refusals are written elsewhere or nowhere
+	drain        DrainSettings   // as it started
+	central      *centralService // nil: there is none
+	centralEnded <-chan error
+	trust        atomic.Pointer[secure.Trust]
+	tickets      []byte // what makes session tickets where no file says so: a reload keeps them good
+	leaving      bool
+	reloads      chan chan<- error // requests to reload; the answer is sent
+	ended        chan struct{}     // closed when nobody listens any more
 }
 
 // run serves and obeys signals until the gateway has ended.
@@ -125,6 +136,7 @@ func (v *service) run(signals <-chan os.Signal) error {
 		case <-ready:
 			ready = nil
 			v.announce()
+			v.central.announce(v.gateway)
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				_ = v.reload() // it has logged what is wrong
@@ -133,6 +145,10 @@ func (v *service) run(signals <-chan os.Signal) error {
 			}
 		case answer := <-v.reloads:
 			answer <- v.reload()
+		case err := <-v.centralEnded:
+			_ = v.gateway.Close() // the other error is the one that matters
+			<-served
+			return err
 		case err := <-served:
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return fmt.Errorf("%w: something else listens there; stop it, or take another address (port 0 finds a free one)", err)

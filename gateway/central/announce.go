@@ -76,6 +76,9 @@ type announcer struct {
 }
 
 func (a *announcer) renew(ctx context.Context, now time.Time) error {
+	if devices := a.c.cfg.Devices; devices != nil {
+		a.me.Devices = devices()
+	}
 	value, err := json.Marshal(lease{Gateway: a.me})
 	if err != nil {
 		return err

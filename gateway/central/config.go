@@ -67,6 +67,8 @@ type Config struct {
 	// Lease is how long a gateway that is not heard of stays on the list. It says so
 	// three times as often. Default 6 s, the same on all gateways.
 	Lease time.Duration
+	// Devices is how many devices this gateway has, for the list. Nil: 0.
+	Devices func() int64
 	// OnGateways is told the list of gateways, by name, when it changes, and how many of
 	// them are on it only because they are not believed to be gone. The list is not
 	// the callee's to change.

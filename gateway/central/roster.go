@@ -16,6 +16,7 @@ type Gateway struct {
 	DeviceAddrs []string  `json:"device_addrs,omitempty"`
 	AdminAddr   string    `json:"admin_addr,omitempty"`
 	Version     string    `json:"version,omitempty"`
+	Devices     int64     `json:"devices"` // connected when it was last heard of
 	Since       time.Time `json:"since"`
 }
 
