@@ -189,13 +189,21 @@ func (c *conn) frames(b []byte) (used int, err error) {
 	}
 }
 
-// linked takes it off the list of strangers.
+// linked takes it off the list of strangers, once, and logs it.
 func (c *conn) linked() {
-	if c.link.dialled || c.link.member == nil || c.link.noted {
+	l := c.link
+	if l.noted || l.member == nil || l.at() != up {
 		return
 	}
-	c.link.noted = true
-	c.mesh.known(c)
+	l.noted = true
+	if !l.dialled {
+		c.mesh.known(c)
+	}
+	level, filters := slog.LevelInfo, "same"
+	if l.hello.filters != c.mesh.cfg.Filters {
+		level, filters = slog.LevelWarn, "they differ: its broadcast topics are not those of this gateway"
+	}
+	c.mesh.log.Log(context.Background(), level, "peer linked", "peer", l.hello.name, "address", l.address, "life", l.hello.life, "filters", filters)
 }
 
 func (c *conn) write() {

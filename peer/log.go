@@ -43,6 +43,7 @@ type batch struct {
 	frame    []byte
 	messages int
 	raw      int // bytes of its entries
+	saved    int // of them, by compression
 	at       time.Duration
 	held     []Held
 }
@@ -209,7 +210,7 @@ func (l *outlog) seal(now time.Duration) {
 		l.mu.Unlock()
 		frame, saved, cost := l.packer.frame(seq, g.entries)
 		l.mu.Lock()
-		l.keep(g, frame, now)
+		l.keep(g, frame, saved, now)
 		l.leaving--
 		l.counts.saved += uint64(saved)
 		l.counts.cost += cost
@@ -230,8 +231,8 @@ func (l *outlog) seal(now time.Duration) {
 }
 
 // keep is under the lock; so are all below that say nothing else.
-func (l *outlog) keep(g *gather, frame []byte, now time.Duration) {
-	b := batch{frame: frame, messages: g.messages, raw: len(g.entries), at: now, held: g.held}
+func (l *outlog) keep(g *gather, frame []byte, saved int, now time.Duration) {
+	b := batch{frame: frame, messages: g.messages, raw: len(g.entries), saved: saved, at: now, held: g.held}
 	l.kept = append(l.kept, b)
 	l.last++
 	l.bytes += l.kept[len(l.kept)-1].size()
@@ -358,14 +359,14 @@ func (l *outlog) forget(name string, now time.Duration) {
 
 // taken is what a link is to write next.
 type taken struct {
-	skipFrom, skipTo uint64 // if not 0: say so first
-	tops             bool   // say where streams stand
-	batches          int
-	messages, bytes  int
-	last             uint64 // of what was taken so far
-	hungry           bool   // nothing is left
-	resent           int    // batches that an earlier link had been given
-	everything       bool   // nothing gathers either
+	skipFrom, skipTo       uint64 // if not 0: say so first
+	tops                   bool   // say where streams stand
+	batches                int
+	messages, bytes, saved int
+	last                   uint64 // of what was taken so far
+	hungry                 bool   // nothing is left
+	resent                 int    // batches that an earlier link had been given
+	everything             bool   // nothing gathers either
 }
 
 // take moves a link's cursor on; what it took before has been written. The frames are appended to bufs.
@@ -417,6 +418,7 @@ func (l *outlog) collect(c *cursor, now time.Duration, bufs [][]byte) (taken, []
 		t.batches++
 		t.messages += b.messages
 		t.bytes += len(b.frame)
+		t.saved += b.saved
 		if c.next <= s.given {
 			t.resent++
 		}
