@@ -81,7 +81,7 @@ func BenchmarkS2(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		c := &compressor{}
 		frame, _, _ := c.frame(1, g.entries)
-		_, body, _, err := wire.Next(frame, maxFrame)
+		_, body, _, err := nextFrame(frame, maxFrame)
 		require.NoError(b, err)
 		_, _, small, err := parseBatch(body)
 		require.NoError(b, err)

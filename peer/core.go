@@ -60,7 +60,7 @@ func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core 
 // open begins a link on a new connection.
 func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	ctx, cancel := context.WithCancel(c.ctx)
-	l := &link{core: c, endpoint: e, wake: wake, ctx: ctx, cancel: cancel, opened: now, heard: now}
+	l := &link{core: c, endpoint: e, wake: wake, ctx: ctx, cancel: cancel, heard: now}
 	c.mu.Lock()
 	c.links[l] = struct{}{}
 	c.mu.Unlock()

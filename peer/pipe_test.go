@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/bellwire/bellwire/wire"
 )
 
 // piped has a mesh whose connections are pipes, in a bubble of time.
@@ -25,7 +23,7 @@ func piped(t *testing.T) *Mesh {
 }
 
 // readFrame reads one frame from a pipe.
-func readFrame(t *testing.T, conn net.Conn) (wire.Type, []byte) {
+func readFrame(t *testing.T, conn net.Conn) (frameType, []byte) {
 	head := make([]byte, 2)
 	_, err := io.ReadFull(conn, head)
 	require.NoError(t, err)
@@ -33,7 +31,7 @@ func readFrame(t *testing.T, conn net.Conn) (wire.Type, []byte) {
 	body := make([]byte, head[1])
 	_, err = io.ReadFull(conn, body)
 	require.NoError(t, err)
-	return wire.Type(head[0]), body
+	return frameType(head[0]), body
 }
 
 // TestNoHello gives a stranger five seconds, drop by drop or silent.

@@ -172,7 +172,7 @@ func lastFrame(t testing.TB, conn net.Conn) *CloseError {
 	all, err := io.ReadAll(conn)
 	require.NoError(t, err)
 	for {
-		ty, body, rest, err := wire.Next(all, maxFrame)
+		ty, body, rest, err := nextFrame(all, maxFrame)
 		if err != nil {
 			return nil
 		}
@@ -189,7 +189,7 @@ func lastFrame(t testing.TB, conn net.Conn) *CloseError {
 func TestStrangers(t *testing.T) {
 	m := start(t, newHost(t, 1), "a", nil)
 	for ty := range 256 {
-		if wire.Type(ty) == typeHello || wire.Type(ty) == typeClose {
+		if frameType(ty) == typeHello || frameType(ty) == typeClose {
 			continue
 		}
 		conn := raw(t, m)
