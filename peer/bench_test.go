@@ -81,7 +81,7 @@ func BenchmarkS2(b *testing.B) {
 	b.Run("decode", func(b *testing.B) {
 		c := &compressor{}
 		frame, _, _ := c.frame(1, g.entries)
-		_, body, _, err := wire.Next(frame, maxFrame)
+		_, body, _, err := nextFrame(frame, maxFrame)
 		require.NoError(b, err)
 		_, _, small, err := parseBatch(body)
 		require.NoError(b, err)
@@ -100,16 +100,19 @@ func BenchmarkS2(b *testing.B) {
 func BenchmarkMesh(b *testing.B) {
 	for _, topics := range []int{1, 32} {
 		for _, inFlight := range []int{1, 32, 256} {
-			b.Run(fmt.Sprintf("topics=%d/inflight=%d", topics, inFlight), func(b *testing.B) { benchMesh(b, topics, inFlight) })
+			b.Run(fmt.Sprintf("topics=%d/inflight=%d", topics, inFlight), func(b *testing.B) { benchMesh(b, topics, inFlight, noCompression) })
 		}
 	}
+	b.Run("topics=32/inflight=32/s2", func(b *testing.B) { benchMesh(b, 32, 32, func(*Config) {}) })
 }
+
+func noCompression(c *Config) { c.NoCompression = true }
 
 const benchPeers = 10
 
-func benchMesh(b *testing.B, topics, inFlight int) {
-	alone := benchLoad(b, 0, topics, inFlight)
-	with := benchLoad(b, benchPeers, topics, inFlight)
+func benchMesh(b *testing.B, topics, inFlight int, change func(*Config)) {
+	alone := benchLoad(b, 0, topics, inFlight, change)
+	with := benchLoad(b, benchPeers, topics, inFlight, change)
 	b.ReportMetric((with.cpu-alone.cpu)/benchPeers, "cpu-ns/msg/peer")
 	b.ReportMetric(with.wire-64, "overhead-B/msg/peer")
 	b.ReportMetric(with.batch, "msg/batch")
@@ -123,16 +126,16 @@ type window struct{ free chan struct{} }
 
 func (w window) Release() { w.free <- struct{}{} }
 
-func benchLoad(b *testing.B, peers, topics, inFlight int) benchResult {
+func benchLoad(b *testing.B, peers, topics, inFlight int, change func(*Config)) benchResult {
 	h := newHost(b, 1)
-	m := start(b, h, "origin", func(c *Config) { c.NoCompression = true })
+	m := start(b, h, "origin", change)
 	names := benchFleet(b, m.Addr().String(), peers)
 	eventually(b, "all are linked", func() bool { return linked(m, names...) })
 	w := window{make(chan struct{}, inFlight)}
 	for range inFlight {
 		w.free <- struct{}{}
 	}
-	payload := make([]byte, 64)
+	payload := []byte(`{"sensor":4711,"temp":21.57,"hum":40,"at":1764463200,"ok":true}  `)[:64]
 	b.ResetTimer()
 	before, begun := cpu(), time.Now()
 	for i := range b.N {
@@ -222,7 +225,10 @@ type sinkStream struct{ next uint64 }
 func (s *sinkStream) Next() uint64 { return s.next }
 
 func (s *sinkStream) Accept(_ context.Context, offset uint64, _ []byte) (Verdict, error) {
-	if s.next != 0 && offset != s.next {
+	switch {
+	case offset < s.next:
+		return Duplicate, nil
+	case s.next != 0 && offset > s.next:
 		return Hole, nil
 	}
 	s.next = offset + 1

@@ -17,6 +17,7 @@ import (
 const (
 	firstRead  = maxGreeting
 	usualRead  = 64 << 10
+	keptRead   = 8 * usualRead          // a buffer up to this stays when a large frame is through
 	goodbye    = 500 * time.Millisecond // for writing the last frame, and for the other side to close
 	joinWrites = 16 << 10               // with TLS, frames up to this together are one record
 )
@@ -138,9 +139,7 @@ func (c *conn) read() error {
 			return err
 		}
 		n = copy(buf, buf[used:n])
-		if buf, err = c.room(buf, n); err != nil {
-			return err
-		}
+		buf = c.room(buf, n)
 		k, err := c.Conn.Read(buf[n:])
 		n += k
 		if err != nil && k == 0 {
@@ -154,27 +153,27 @@ func (c *conn) read() error {
 }
 
 // room makes the buffer larger when a frame needs it, and small again when none does.
-func (c *conn) room(buf []byte, n int) ([]byte, error) {
+func (c *conn) room(buf []byte, n int) []byte {
 	need := usualRead
 	if c.link.at() == greeting {
 		need = firstRead
 	}
-	if n >= need {
-		need = wire.MaxHeader + c.link.limit()
-	}
-	if need == len(buf) || n > 0 && need < len(buf) {
-		return buf, nil
+	switch {
+	case n == len(buf):
+		need = max(need, min(2*n, wire.MaxHeader+c.link.limit()))
+	case len(buf) >= need && (n > 0 || len(buf) <= keptRead):
+		return buf
 	}
 	bigger := make([]byte, need)
 	copy(bigger, buf[:n])
-	return bigger, nil
+	return bigger
 }
 
 // frames handles what has come and returns how much of it was whole frames.
 func (c *conn) frames(b []byte) (used int, err error) {
 	defer func() { c.link.leave(c.mesh.now()) }()
 	for {
-		t, body, rest, err := wire.Next(b[used:], c.link.limit())
+		t, body, rest, err := nextFrame(b[used:], c.link.limit())
 		if errors.Is(err, wire.ErrShort) {
 			return used, nil
 		}
@@ -189,13 +188,21 @@ func (c *conn) frames(b []byte) (used int, err error) {
 	}
 }
 
-// linked takes it off the list of strangers.
+// linked takes it off the list of strangers, once, and logs it.
 func (c *conn) linked() {
-	if c.link.dialled || c.link.member == nil || c.link.noted {
+	l := c.link
+	if l.noted || l.member == nil || l.at() != up {
 		return
 	}
-	c.link.noted = true
-	c.mesh.known(c)
+	l.noted = true
+	if !l.dialled {
+		c.mesh.known(c)
+	}
+	level, filters := slog.LevelInfo, "same"
+	if l.hello.filters != c.mesh.cfg.Filters {
+		level, filters = slog.LevelWarn, "they differ: its broadcast topics are not those of this gateway"
+	}
+	c.mesh.log.Log(context.Background(), level, "peer linked", "peer", l.hello.name, "address", l.address, "life", l.hello.life, "filters", filters)
 }
 
 func (c *conn) write() {

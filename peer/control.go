@@ -4,11 +4,11 @@ import "github.com/bellwire/bellwire/wire"
 
 // appendSeq is a frame whose body is one sequence number: ACK (all batches up to it are held) and HEARTBEAT (it is the
 // last one that was sent).
-func appendSeq(dst []byte, t wire.Type, seq uint64) []byte {
+func appendSeq(dst []byte, t frameType, seq uint64) []byte {
 	return wire.AppendVarint(append(dst, byte(t), byte(wire.VarintLen(seq))), seq)
 }
 
-func parseSeq(t wire.Type, body []byte) (uint64, error) {
+func parseSeq(t frameType, body []byte) (uint64, error) {
 	f := fields{t: t, b: body}
 	seq := f.varint("seq")
 	return seq, f.end()

@@ -49,16 +49,18 @@ type core struct {
 }
 
 func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core {
-	return &core{
+	c := &core{
 		cfg: cfg, ctx: ctx, log: newLog(cfg.Retain, compressor{off: cfg.NoCompression, clock: clock}),
 		members: make(map[string]*member), links: make(map[*link]struct{}),
 	}
+	c.log.waiting = cfg.without.slowWrite
+	return c
 }
 
 // open begins a link on a new connection.
 func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	ctx, cancel := context.WithCancel(c.ctx)
-	l := &link{core: c, endpoint: e, wake: wake, ctx: ctx, cancel: cancel, opened: now, heard: now}
+	l := &link{core: c, endpoint: e, wake: wake, ctx: ctx, cancel: cancel, heard: now}
 	c.mu.Lock()
 	c.links[l] = struct{}{}
 	c.mu.Unlock()

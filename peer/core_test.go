@@ -197,6 +197,59 @@ func TestWaitingIsNotSilent(t *testing.T) {
 	require.Equal(t, up, e.link.at(), "%v", e.link.cause())
 }
 
+// TestSlowPeer has a link that is in the middle of a write for ever (BC-D5): the others wait for a millisecond once, and
+// publishers get their credit back. Without the guard they wait until it is closed.
+func TestSlowPeer(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		w := newWorld(t)
+		var n []*node
+		for i := range 3 {
+			n = append(n, w.add(string(rune('a'+i)), newHost(t, uint64(i)+1), func(c *Config) { c.without.slowWrite = without }))
+		}
+		w.link(n[0], n[1])
+		slow := w.link(n[0], n[2])
+		n[0].publish("broadcast/x", 1, 1)
+		n[0].core.log.seal(w.now)
+		slow.ends[0].write()
+		slow.ends[0].stuck = true
+		w.settle()
+		n[0].publish("broadcast/x", 2, 2)
+		w.settle()
+		w.pass(tickEvery)
+		require.Equal(t, without, len(n[1].host.saw(n[0].host.life, "broadcast/x")) == 1)
+		if without {
+			continue
+		}
+		credit := 0
+		for i := 3; i <= 10; i++ {
+			n[0].host.publish("broadcast/x", fmt.Sprint(i), release(func() { credit++ }))
+			w.settle()
+		}
+		require.Equal(t, numbers(1, 10), n[1].host.saw(n[0].host.life, "broadcast/x"))
+		require.Less(t, credit, 8)
+		w.pass(creditHeld + tickEvery)
+		require.Equal(t, 8, credit)
+	}
+}
+
+// TestRing links four gateways in a ring (BC-D3): who is not a neighbour gets nothing, as nobody passes anything on.
+func TestRing(t *testing.T) {
+	w := newWorld(t)
+	var n []*node
+	for i := range 4 {
+		n = append(n, w.add(string(rune('a'+i)), newHost(t, uint64(i)+1), nil))
+	}
+	for i := range n {
+		w.link(n[i], n[(i+1)%4])
+	}
+	n[0].publish("broadcast/x", 1, 5)
+	w.pass(time.Second)
+	require.Equal(t, numbers(1, 5), n[1].host.saw(n[0].host.life, "broadcast/x"))
+	require.Equal(t, numbers(1, 5), n[3].host.saw(n[0].host.life, "broadcast/x"))
+	require.Nil(t, n[2].host.saw(n[0].host.life, "broadcast/x"))
+	require.Nil(t, n[0].host.saw(n[0].host.life, "broadcast/x"))
+}
+
 // TestSkip has a peer be away for longer than batches are kept: it is told what was given up, and fetches what rings
 // hold. What they do not is missed.
 func TestSkip(t *testing.T) {
@@ -315,7 +368,7 @@ func TestNoAnswer(t *testing.T) {
 		m := Message{Key: 1, Tenant: "acme", Topic: "broadcast/x", Offset: offset, Payload: []byte(fmt.Sprint(offset))}
 		g := newGather()
 		g.add(&m, 0)
-		_, body, _, err := wire.Next(appendBatch(nil, o.last.Load()+1, 0, g.entries), maxFrame)
+		_, body, _, err := nextFrame(appendBatch(nil, o.last.Load()+1, 0, g.entries), maxFrame)
 		require.NoError(t, err)
 		require.NoError(t, c.ends[1].link.handle(w.now, typeBatch, body))
 	}
@@ -355,7 +408,7 @@ func TestForeignOrigin(t *testing.T) {
 		forged := []byte{0, 4, 'a', 'c', 'm', 'e', 11}
 		forged = append(append(forged, "broadcast/x"...), flagForeign)
 		forged = append(lifeBytes(forged, 9<<24), 0, 1, 2, 'h', 'i')
-		_, body, _, err := wire.Next(appendBatch(nil, 1, 0, forged), maxFrame)
+		_, body, _, err := nextFrame(appendBatch(nil, 1, 0, forged), maxFrame)
 		require.NoError(t, err)
 		require.NoError(t, c.ends[1].link.handle(w.now, typeBatch, body))
 		require.Empty(t, b.host.saw(9<<24, "broadcast/x"))
@@ -384,7 +437,7 @@ func TestBatchTwice(t *testing.T) {
 		a.publish("broadcast/x", 1, 1)
 		w.settle()
 		b1 := a.core.log.kept[0].frame
-		_, body, _, err := wire.Next(b1, maxFrame)
+		_, body, _, err := nextFrame(b1, maxFrame)
 		require.NoError(t, err)
 		require.NoError(t, c.ends[1].link.handle(w.now, typeBatch, body))
 		require.Equal(t, without, b.state("a").Duplicates == 1)
@@ -430,8 +483,9 @@ func TestGreeting(t *testing.T) {
 			if test.change != nil {
 				test.change(&h)
 			}
+			test.e.begun = w.now
 			l := a.core.open(w.now, test.e, func() {})
-			_, body, _, err := wire.Next(h.append(nil), maxGreeting)
+			_, body, _, err := nextFrame(h.append(nil), maxGreeting)
 			require.NoError(t, err)
 			err = l.handle(w.now, typeHello, body)
 			if test.ok {
@@ -444,7 +498,7 @@ func TestGreeting(t *testing.T) {
 			l.fail(err)
 			bufs, last := l.next(w.now, nil)
 			require.True(t, last)
-			ty, body, _, err := wire.Next(bufs[len(bufs)-1], maxFrame)
+			ty, body, _, err := nextFrame(bufs[len(bufs)-1], maxFrame)
 			require.NoError(t, err)
 			require.Equal(t, typeClose, ty)
 			said, err := parseClose(body)
@@ -456,7 +510,7 @@ func TestGreeting(t *testing.T) {
 
 // TestPhases says which frames may come when; every other one closes the link.
 func TestPhases(t *testing.T) {
-	may := map[phase][]wire.Type{
+	may := map[phase][]frameType{
 		greeting: {typeHello, typeClose},
 		greeted:  {typeAck, typeClose, 0x80},
 		up:       {typeBatch, typeAck, typeHeartbeat, typeFetch, typeFetched, typeSkip, typeEnd, typeTops, typeClose, 0x80},
@@ -464,20 +518,20 @@ func TestPhases(t *testing.T) {
 	for p, allowed := range may {
 		for ty := range 256 {
 			w, a, _, _ := pair(t, nil)
-			l := a.core.open(w.now, endpoint{}, func() {})
-			l.phase = p
-			if p == up {
-				l = onlyLink(a)
+			l := onlyLink(a)
+			if p != up {
+				l = a.core.open(w.now, endpoint{}, func() {})
+				l.phase = p
 			}
-			err := l.handle(w.now, wire.Type(ty), []byte{0xFF})
+			err := l.handle(w.now, frameType(ty), []byte{0xFF})
 			refused := err != nil && strings.Contains(err.Error(), fmt.Sprintf("frame %02x may not come", ty)) ||
 				err != nil && strings.Contains(err.Error(), fmt.Sprintf("frame %02x is unknown", ty))
-			require.Equal(t, !contains(allowed, min(0x80, wire.Type(ty))), refused, "%v %02x: %v", p, ty, err)
+			require.Equal(t, !contains(allowed, min(0x80, frameType(ty))), refused, "%v %02x: %v", p, ty, err)
 		}
 	}
 }
 
-func contains(list []wire.Type, t wire.Type) bool {
+func contains(list []frameType, t frameType) bool {
 	for _, l := range list {
 		if l == t {
 			return true
@@ -508,7 +562,7 @@ func TestLate(t *testing.T) {
 // TestLies closes links of peers that say what cannot be.
 func TestLies(t *testing.T) {
 	for name, f := range map[string]struct {
-		t    wire.Type
+		t    frameType
 		body []byte
 	}{
 		"an ACK of what was not sent":      {typeAck, []byte{9}},
@@ -545,7 +599,7 @@ func TestUnasked(t *testing.T) {
 		var r answer
 		r.begin(nil, fetch{life: life, tenant: []byte("acme"), topic: []byte("broadcast/x"), from: 1, to: 3})
 		r.add(Kept{Offset: 1, Payload: []byte("no")})
-		_, body, _, err := wire.Next(r.finish(), maxFrame)
+		_, body, _, err := nextFrame(r.finish(), maxFrame)
 		require.NoError(t, err)
 		require.NoError(t, c.ends[1].link.handle(w.now, typeFetched, body))
 	}

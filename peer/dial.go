@@ -98,16 +98,19 @@ func (m *Mesh) keepDialling(ctx context.Context, d *dialer) {
 		if linked {
 			pause = 0
 		}
-		switch why {
-		case OtherFleet, Version, WrongName, Self, TooMany, OlderLife, Unsupported:
+		switch {
+		case slices.Contains(hopelessWhy, why):
 			pause = hopeless
-		case Linked, Bye:
+		case why == Linked || why == Bye:
 			pause = firstPause
 		default:
 			pause = min(max(firstPause, 2*pause), longPause)
 		}
 	}
 }
+
+// hopelessWhy are the refusals that do not pass by themselves.
+var hopelessWhy = []Why{OtherFleet, Version, WrongName, Self, TooMany, OlderLife, Unsupported}
 
 func (m *Mesh) rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
@@ -129,6 +132,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 	}
 	tune(raw)
 	c := &conn{Conn: raw, mesh: m}
+	begun := m.now()
 	if m.cfg.TLS != nil {
 		c.Conn = tls.Client(raw, m.cfg.clientTLS())
 	}
@@ -140,7 +144,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 	if d.asked {
 		looksFor = d.name
 	}
-	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: looksFor})
+	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: looksFor, begun: begun})
 	if c.link == nil {
 		return cause.Why, false
 	}

@@ -9,17 +9,19 @@ import (
 )
 
 // The frames of peer links. Each is type (1 byte), length of the body (varint), body; types from 0x80 may be skipped.
+type frameType uint8
+
 const (
-	typeHello     wire.Type = 0x20
-	typeBatch     wire.Type = 0x21
-	typeAck       wire.Type = 0x22
-	typeHeartbeat wire.Type = 0x23
-	typeFetch     wire.Type = 0x24
-	typeFetched   wire.Type = 0x25
-	typeSkip      wire.Type = 0x26
-	typeEnd       wire.Type = 0x27
-	typeTops      wire.Type = 0x28
-	typeClose     wire.Type = 0x2F
+	typeHello     frameType = 0x20
+	typeBatch     frameType = 0x21
+	typeAck       frameType = 0x22
+	typeHeartbeat frameType = 0x23
+	typeFetch     frameType = 0x24
+	typeFetched   frameType = 0x25
+	typeSkip      frameType = 0x26
+	typeEnd       frameType = 0x27
+	typeTops      frameType = 0x28
+	typeClose     frameType = 0x2F
 )
 
 // The bounds of what a peer may send.
@@ -35,12 +37,21 @@ const (
 	maxText = 200
 )
 
+// skippable types are those that a link that does not know them passes over.
+func (t frameType) skippable() bool { return t >= 0x80 }
+
+// nextFrame takes the first frame from b, as wire.Next does.
+func nextFrame(b []byte, limit int) (t frameType, body, rest []byte, err error) {
+	typ, body, rest, err := wire.Next(b, limit)
+	return frameType(typ), body, rest, err
+}
+
 // base is a life without its run.
 func base(l wire.Life) wire.Life { return l &^ maxRun }
 
 // fields reads the body of a frame field by field; the first error sticks.
 type fields struct {
-	t   wire.Type
+	t   frameType
 	b   []byte
 	err error
 }
@@ -142,7 +153,7 @@ const headRoom = wire.MaxHeader
 func begin(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 
 // finish writes the header of the frame that began at dst[at:] and moves its body up to it.
-func finish(dst []byte, at int, t wire.Type) []byte {
+func finish(dst []byte, at int, t frameType) []byte {
 	body := dst[at+headRoom:]
 	n := len(body)
 	head := wire.AppendVarint(append(dst[:at], byte(t)), uint64(n))

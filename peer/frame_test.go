@@ -72,7 +72,7 @@ func TestGolden(t *testing.T) {
 	for _, g := range golden {
 		require.Equal(t, hex.EncodeToString(unhex(t, g.want)), hex.EncodeToString(g.frame), g.name)
 		t.Run(g.name, func(t *testing.T) {
-			ty, body, rest, err := wire.Next(g.frame, maxFrame)
+			ty, body, rest, err := nextFrame(g.frame, maxFrame)
 			require.NoError(t, err)
 			require.Empty(t, rest)
 			again, err := recode(ty, body)
@@ -81,8 +81,8 @@ func TestGolden(t *testing.T) {
 			// Whatever it ends with, a part of a frame is no frame; of lists it may be a shorter one.
 			for n := range body {
 				if again, err := recode(ty, body[:n:n]); err == nil {
-					require.Contains(t, []wire.Type{typeBatch, typeTops, typeEnd}, ty, "%d bytes", n)
-					_, short, _, err := wire.Next(again, maxFrame)
+					require.Contains(t, []frameType{typeBatch, typeTops, typeEnd}, ty, "%d bytes", n)
+					_, short, _, err := nextFrame(again, maxFrame)
 					require.NoError(t, err)
 					require.Equal(t, body[:n:n], short)
 				}
@@ -97,7 +97,7 @@ func TestGolden(t *testing.T) {
 }
 
 // recode parses a body and writes it again.
-func recode(ty wire.Type, body []byte) ([]byte, error) {
+func recode(ty frameType, body []byte) ([]byte, error) {
 	switch ty {
 	case typeHello:
 		h, err := parseHello(body)
@@ -174,18 +174,18 @@ func recodeBatch(body []byte) ([]byte, error) {
 // FuzzFrame gives any type and body to every parser: no panic, and what is accepted comes out again as it was.
 func FuzzFrame(f *testing.F) {
 	for _, g := range golden {
-		_, body, _, err := wire.Next(g.frame, maxFrame)
+		_, body, _, err := nextFrame(g.frame, maxFrame)
 		require.NoError(f, err)
 		f.Add(g.frame[0], body)
 	}
 	f.Fuzz(func(t *testing.T, ty uint8, body []byte) {
-		again, err := recode(wire.Type(ty), body)
+		again, err := recode(frameType(ty), body)
 		if err != nil || again == nil || len(body) > maxFrame {
 			return
 		}
-		_, out, _, err := wire.Next(again, len(again))
+		_, out, _, err := nextFrame(again, len(again))
 		require.NoError(t, err)
-		if wire.Type(ty) == typeHello {
+		if frameType(ty) == typeHello {
 			require.True(t, strings.HasPrefix(string(body), string(out)), "what follows may be ignored")
 			return
 		}
@@ -205,7 +205,7 @@ func FuzzLink(f *testing.F) {
 		w, _, b, c := pair(t, nil)
 		l := c.ends[1].link
 		for {
-			ty, body, rest, err := wire.Next(stream, maxFrame)
+			ty, body, rest, err := nextFrame(stream, maxFrame)
 			if err != nil {
 				break
 			}
@@ -230,7 +230,7 @@ func FuzzLink(f *testing.F) {
 // FuzzExpand gives any bytes as a compressed batch: what comes out is bounded.
 func FuzzExpand(f *testing.F) {
 	frame, _, _ := (&compressor{}).frame(1, []byte(strings.Repeat("bellwire ", 200)))
-	_, body, _, err := wire.Next(frame, maxFrame)
+	_, body, _, err := nextFrame(frame, maxFrame)
 	require.NoError(f, err)
 	f.Add(body[2:])
 	f.Add(wire.AppendVarint(nil, 1<<31))
@@ -245,7 +245,7 @@ func TestCompression(t *testing.T) {
 	c := &compressor{}
 	text := []byte(strings.Repeat("broadcast ", 100))
 	frame, saved, _ := c.frame(3, text)
-	_, body, _, err := wire.Next(frame, maxFrame)
+	_, body, _, err := nextFrame(frame, maxFrame)
 	require.NoError(t, err)
 	seq, flags, small, err := parseBatch(body)
 	require.NoError(t, err)

@@ -270,6 +270,16 @@ func (o *origin) expire(ctx context.Context, now time.Duration) {
 	}
 }
 
+// postpone gives answers more time, as nothing has been read for so long.
+func (o *origin) postpone(waited time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, h := range o.holes.asked {
+		h.asked += waited
+	}
+	o.schedule()
+}
+
 // abandon gives up all questions: the link that they went to is gone.
 func (o *origin) abandon(now time.Duration) {
 	link := o.link

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/bellwire/bellwire/wire"
 )
 
 const (
@@ -40,6 +38,7 @@ type endpoint struct {
 	address  string // of the other side
 	looksFor string // the gateway that was dialled, if it is known
 	proven   string // the name on its certificate; empty without TLS
+	begun    time.Duration
 }
 
 // link is one connection for batches. A reader calls handle for each frame that came and gone at the end, a writer calls
@@ -50,7 +49,6 @@ type link struct {
 	wake   func() // has the writer call next; must not block
 	ctx    context.Context
 	cancel context.CancelFunc // of ctx, on which the reader may be waiting
-	opened time.Duration
 
 	// Of the reader, set before phase is greeted or up.
 	hello  hello
@@ -168,12 +166,14 @@ func (l *link) leave(now time.Duration) {
 	if since == 0 {
 		return
 	}
+	waited := now - time.Duration(since-1)
 	l.mu.Lock()
 	l.heard = now
-	if waited := now - time.Duration(since-1); waited > beatEvery {
-		l.waiting += waited // its answers have not been read
-	}
+	l.waiting += waited // its answers have not been read
 	l.mu.Unlock()
+	if waited > tickEvery && l.origin != nil {
+		l.origin.postpone(waited)
+	}
 	l.reading.Store(0)
 }
 
@@ -186,7 +186,7 @@ func (l *link) limit() int {
 }
 
 // handle takes one frame. An error ends the link, and has to be given to fail. It may wait for publish credit.
-func (l *link) handle(now time.Duration, t wire.Type, body []byte) error {
+func (l *link) handle(now time.Duration, t frameType, body []byte) error {
 	phase := l.at()
 	switch {
 	case t == typeClose:
@@ -203,7 +203,7 @@ func (l *link) handle(now time.Duration, t wire.Type, body []byte) error {
 		return l.begin(now, body)
 	case phase == up && (t != typeHello):
 		return l.live(now, t, body)
-	case phase != greeting && t.Skippable():
+	case phase != greeting && t.skippable():
 		return nil
 	}
 	return &CloseError{Why: Broken, Text: fmt.Sprintf("frame %02x may not come now (%s)", uint8(t), phase)}
@@ -278,7 +278,7 @@ func (l *link) begin(now time.Duration, body []byte) error {
 }
 
 // live takes a frame of a link that is up.
-func (l *link) live(now time.Duration, t wire.Type, body []byte) error {
+func (l *link) live(now time.Duration, t frameType, body []byte) error {
 	switch t {
 	case typeBatch:
 		return l.batch(now, body)
@@ -305,12 +305,12 @@ func (l *link) live(now time.Duration, t wire.Type, body []byte) error {
 		return l.origin.tops(l.ctx, now, body)
 	case typeEnd:
 		return l.end(body)
-	default:
-		if t.Skippable() {
-			return nil
-		}
-		return &CloseError{Why: Broken, Text: fmt.Sprintf("frame %02x is unknown", uint8(t))}
+	case typeHello, typeClose: // handle has seen to them
 	}
+	if t.skippable() {
+		return nil
+	}
+	return &CloseError{Why: Broken, Text: fmt.Sprintf("frame %02x is unknown", uint8(t))}
 }
 
 func (l *link) batch(now time.Duration, body []byte) error {

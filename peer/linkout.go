@@ -132,7 +132,7 @@ func (l *link) tick(now time.Duration) {
 	wake := false
 	switch l.phase {
 	case greeting, greeted:
-		if now-l.opened >= l.core.cfg.greeting && !busy {
+		if now-l.begun >= l.core.cfg.greeting && !busy {
 			l.failLocked(&CloseError{Why: Late, Text: "no HELLO in time"})
 			wake = true
 		}

@@ -37,12 +37,13 @@ func (m *Mesh) accept(listener net.Listener) {
 // welcome begins a link on an accepted connection. When too many strangers wait the one that has waited longest goes.
 func (m *Mesh) welcome(raw net.Conn) {
 	c := &conn{Conn: raw, mesh: m}
+	e := endpoint{address: raw.RemoteAddr().String(), begun: m.now()}
 	if m.cfg.TLS != nil {
 		c.Conn = tls.Server(raw, m.cfg.serverTLS())
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	started := !m.stopping && m.goLocked(func() { m.run(c, endpoint{address: raw.RemoteAddr().String()}) })
+	started := !m.stopping && m.goLocked(func() { m.run(c, e) })
 	if !started {
 		_ = raw.Close()
 		return

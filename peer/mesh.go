@@ -209,7 +209,15 @@ func (m *Mesh) Links() []LinkState {
 }
 
 // Totals are the counters that are not of one peer.
-func (m *Mesh) Totals() Totals { return m.core.totals() }
+func (m *Mesh) Totals() Totals {
+	t := m.core.totals()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.crowded > 0 {
+		t.Refused[Crowded] = m.crowded
+	}
+	return t
+}
 
 // seal makes batches when the log asks for it.
 func (m *Mesh) seal() {

@@ -139,7 +139,9 @@ func (o *origin) tick(now time.Duration) {
 		return
 	}
 	defer o.mu.Unlock()
-	o.expire(o.core.ctx, now)
+	if o.link == nil || o.link.reading.Load() == 0 {
+		o.expire(o.core.ctx, now)
+	}
 	if o.link == nil && o.told == Met && !o.never && now >= o.lostAt {
 		o.change(Lost)
 	}

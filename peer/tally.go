@@ -11,6 +11,7 @@ import (
 // tally counts what happened with a peer, over all its links and lives.
 type tally struct {
 	batches, messages, bytes     atomic.Uint64 // sent
+	saved                        atomic.Uint64
 	batchesIn, messagesIn        atomic.Uint64
 	bytesIn                      atomic.Uint64
 	resent, skipped, answered    atomic.Uint64
@@ -43,6 +44,7 @@ func (l *link) tally(t *taken) {
 	c.batches.Add(uint64(t.batches))
 	c.messages.Add(uint64(t.messages))
 	c.bytes.Add(uint64(t.bytes))
+	c.saved.Add(uint64(t.saved))
 	c.resent.Add(uint64(t.resent))
 }
 
@@ -59,6 +61,7 @@ type LinkState struct {
 	FiltersDiffer bool
 
 	BatchesSent, MessagesSent, BytesSent             uint64
+	Saved                                            uint64 // bytes, by compression of what was sent
 	BatchesReceived, MessagesReceived, BytesReceived uint64
 	MeanBatch                                        float64 // messages per batch sent
 	Retained                                         uint64  // batches that it has not acknowledged
@@ -76,7 +79,7 @@ type LinkState struct {
 type Totals struct {
 	Messages, Batches uint64        // of this gateway
 	Bytes, Entries    uint64        // of its batches, as sent once, and before compression
-	Saved             uint64        // by compression, per peer
+	Saved             uint64        // bytes by compression, of batches as sent once
 	CompressionTime   time.Duration // that it took
 	Retained          int           // bytes that are kept for peers
 	Dropped           uint64        // batches that were given up before all had them
@@ -112,6 +115,7 @@ func (m *member) state(now time.Duration) LinkState {
 	s := LinkState{
 		Name: m.name, Address: m.address, Since: now - m.since, State: "away", FiltersDiffer: m.differs, LastError: m.lastError,
 		BatchesSent: t.batches.Load(), MessagesSent: t.messages.Load(), BytesSent: t.bytes.Load(),
+		Saved:           t.saved.Load(),
 		BatchesReceived: t.batchesIn.Load(), MessagesReceived: t.messagesIn.Load(), BytesReceived: t.bytesIn.Load(),
 		Resent: t.resent.Load(), Skipped: t.skipped.Load(), SkippedReceived: t.skippedIn.Load(),
 		Duplicates: t.duplicates.Load(), DuplicateBatches: t.duplicateBatches.Load(),

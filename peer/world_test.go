@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/bellwire/bellwire/wire"
 )
 
 // world drives cores over connections in memory, in one goroutine and in a time of its own: the code that runs behind
@@ -42,8 +40,9 @@ type end struct {
 	woken   bool
 	sent    bool // its last frame is written
 	over    bool // gone has been called
+	stuck   bool // it is in the middle of a write, for ever
 	blocked bool // what comes to this end stays under way
-	frames  map[wire.Type]int
+	frames  map[frameType]int
 }
 
 func newWorld(t testing.TB) *world { return &world{t: t, now: time.Second} }
@@ -71,12 +70,12 @@ func (w *world) add(name string, h *host, change func(*Config)) *node {
 func (w *world) connect(from, to *node) *wireOf {
 	c := &wireOf{}
 	for i, n := range []*node{from, to} {
-		c.ends[i] = &end{node: n, frames: make(map[wire.Type]int)}
+		c.ends[i] = &end{node: n, frames: make(map[frameType]int)}
 	}
 	c.ends[0].to, c.ends[1].to = c.ends[1], c.ends[0]
 	for i, e := range c.ends {
 		other := c.ends[1-i].node
-		e.link = e.node.core.open(w.now, endpoint{dialled: i == 0, address: other.name}, func() { e.woken = true })
+		e.link = e.node.core.open(w.now, endpoint{dialled: i == 0, address: other.name, begun: w.now}, func() { e.woken = true })
 		e.woken = true
 	}
 	w.wires = append(w.wires, c)
@@ -115,13 +114,13 @@ func (w *world) settle() {
 
 // write has an end write what it has to.
 func (e *end) write() bool {
-	if !e.woken || e.sent {
+	if !e.woken || e.sent || e.stuck {
 		return false
 	}
 	bufs, last := e.link.next(e.node.world.now, nil)
 	for _, b := range bufs {
 		for len(b) > 0 {
-			t, _, rest, err := wire.Next(b, maxFrame)
+			t, _, rest, err := nextFrame(b, maxFrame)
 			require.NoError(e.node.world.t, err)
 			e.frames[t]++
 			e.to.inbox = append(e.to.inbox, append([]byte(nil), b[:len(b)-len(rest)]...))
@@ -139,7 +138,7 @@ func (e *end) read() bool {
 	case e.over, e.blocked:
 		return false
 	case len(e.inbox) > 0:
-		t, body, _, err := wire.Next(e.inbox[0], maxFrame)
+		t, body, _, err := nextFrame(e.inbox[0], maxFrame)
 		require.NoError(e.node.world.t, err)
 		e.inbox = e.inbox[1:]
 		e.link.enter(now)
