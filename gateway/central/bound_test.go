@@ -236,7 +236,7 @@ func TestReplayMeetsLive(t *testing.T) {
 		}
 	}()
 	cursor := wire.Position{Life: life}
-	for range 20 {
+	for range 8 {
 		from := len(got.events())
 		cancel, err := c.Subscribe("acme", "orders/a")
 		require.NoError(t, err)

@@ -46,7 +46,7 @@ func (c *Central) Replay(ctx context.Context, tenant, topic string, from wire.Po
 	if err := b.following.wait(ctx, c.subs.edited()); err != nil {
 		return from, false, fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
 	}
-	upTo, whole, err = c.replay(ctx, l, b, subject, from, most, fn)
+	upTo, whole, err = replay(ctx, l, b, subject, from, most, fn)
 	if err != nil {
 		err = fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
 	}
@@ -68,7 +68,7 @@ func (f *following) wait(ctx context.Context, edits uint64) error {
 	}
 }
 
-func (c *Central) replay(ctx context.Context, l *link, b *binding, subject string, from wire.Position, most int, fn func(uint64, []byte) bool) (wire.Position, bool, error) {
+func replay(ctx context.Context, l *link, b *binding, subject string, from wire.Position, most int, fn func(uint64, []byte) bool) (wire.Position, bool, error) {
 	stream, err := l.js.Stream(ctx, b.name)
 	if err != nil {
 		return from, false, err
@@ -87,17 +87,18 @@ func (c *Central) replay(ctx context.Context, l *link, b *binding, subject strin
 	}
 	at := from
 	for most > 0 {
-		last, n, more, err := c.chunk(ctx, stream, subject, at.Offset, end.Offset, min(most, mostChunk), fn)
+		asked := min(most, mostChunk)
+		last, n, more, err := chunk(ctx, stream, subject, at.Offset, end.Offset, asked, fn)
 		at.Offset, most = last, most-n
 		switch {
 		case err != nil:
 			return at, whole, err
 		case !more:
 			return at, whole, nil
-		case n > 0:
+		case n == asked:
 			continue
 		}
-		// A replica that brought nothing may lack the last ones; the leader does not.
+		// A replica that brought no more may lack the last ones; the leader does not.
 		m, err := nextStored(ctx, l, b.name, subject, at.Offset+1)
 		if err != nil {
 			return at, whole, err
@@ -118,7 +119,7 @@ const mostChunk = 256
 
 // chunk calls fn with messages behind a sequence, up to an end. It returns the last that fn
 // took, how many that were, and false if fn wants no more.
-func (c *Central) chunk(ctx context.Context, stream jetstream.Stream, subject string, after, end uint64, most int, fn func(uint64, []byte) bool) (last uint64, n int, more bool, err error) {
+func chunk(ctx context.Context, stream jetstream.Stream, subject string, after, end uint64, most int, fn func(uint64, []byte) bool) (last uint64, n int, more bool, err error) {
 	last = after
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
