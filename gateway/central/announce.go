@@ -103,8 +103,11 @@ func (a *announcer) renew(ctx context.Context, now time.Time) error {
 	if err := a.yield(old, revision, now); err != nil {
 		return err
 	}
-	// Of nothing at revision 0 the update is a create.
-	revision, err = store.Update(ctx, a.me.Name, value, revision)
+	if revision == 0 {
+		revision, err = store.Create(ctx, a.me.Name, value)
+	} else {
+		revision, err = store.Update(ctx, a.me.Name, value, revision)
+	}
 	if err == nil {
 		a.revision, a.rival = revision, 0
 	}

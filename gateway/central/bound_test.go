@@ -134,7 +134,7 @@ func beginsNow(t *testing.T, cfg Config, check func(old int)) {
 	require.NoError(t, err)
 	c.up(l.nc)
 	eventually(t, func() bool { _, at := c.At("acme", "orders/often"); return at }, "bound")
-	require.NoError(t, c.bound.named("ORDERS").following.wait(t.Context(), c.names.topic("acme", "orders/often")))
+	require.NoError(t, c.bound.named("ORDERS").following.wait(t.Context(), c.subs.edited()))
 	var last wire.Position
 	eventually(t, func() bool {
 		last = store(t, c, "orders/often", 50, 51)
@@ -235,11 +235,12 @@ func TestReplayMeetsLive(t *testing.T) {
 			}
 		}
 	}()
-	for range 20 {
+	cursor := wire.Position{Life: life}
+	for range 8 {
 		from := len(got.events())
 		cancel, err := c.Subscribe("acme", "orders/a")
 		require.NoError(t, err)
-		upTo, whole, err := c.Replay(t.Context(), "acme", "orders/a", wire.Position{Life: life}, 1<<20, func(uint64, []byte) bool { return true })
+		upTo, whole, err := c.Replay(t.Context(), "acme", "orders/a", cursor, 1<<20, func(uint64, []byte) bool { return true })
 		require.NoError(t, err)
 		require.True(t, whole)
 		eventually(t, func() bool { return len(got.events()) > from+3 }, "live")
@@ -249,6 +250,7 @@ func TestReplayMeetsLive(t *testing.T) {
 				break
 			}
 		}
+		cursor = upTo
 		cancel()
 		eventually(t, func() bool { _, begun := c.bound.named("ORDERS").following.position(); return !begun }, "nobody subscribes")
 	}

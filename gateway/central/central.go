@@ -349,6 +349,8 @@ func (c *Central) flush(ctx context.Context) error {
 	if err := c.out.empty(ctx); err != nil {
 		return fmt.Errorf("central: what waits was not sent: %w", err)
 	}
+	ctx, cancel := l.during(ctx)
+	defer cancel()
 	if err := l.nc.FlushWithContext(ctx); err != nil && l.ctx.Err() == nil {
 		return fmt.Errorf("central: what waits was not sent: %w", err)
 	}

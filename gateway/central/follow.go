@@ -16,14 +16,16 @@ import (
 type following struct {
 	pokes chan struct{} // holds one: what is wanted may have changed
 
-	mu     sync.Mutex
-	begun  bool              // cursor counts
-	cursor uint64            // all that is wanted up to here was delivered
-	top    uint64            // the last sequence that is known of
-	exact  map[string]uint64 // subject: where it begins
-	wild   map[string]uint64 // pattern: where it begins
-	fresh  map[string]bool   // patterns and subjects whose beginning is not known yet
-	moved  chan struct{}     // closed when fresh has got fewer
+	mu      sync.Mutex
+	begun   bool              // cursor counts
+	cursor  uint64            // all that is wanted up to here was delivered
+	top     uint64            // the last sequence that is known of
+	exact   map[string]uint64 // subject: where it begins
+	wild    map[string]uint64 // pattern: where it begins
+	fresh   map[string]bool   // patterns and subjects whose beginning is not known yet
+	edits   uint64            // of the subscriptions, as far as those were looked at
+	begunAt uint64            // edits of which all has begun
+	moved   chan struct{}     // closed when begunAt rises
 }
 
 func (f *following) init() {
@@ -33,10 +35,11 @@ func (f *following) init() {
 
 func (f *following) poke() { signal(f.pokes) }
 
-// want replaces what is wanted, and is its patterns.
-func (f *following) want(patterns []string) {
+// want replaces what is wanted.
+func (f *following) want(patterns []string, edits uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.edits = edits
 	wanted := make(map[string]bool, len(patterns))
 	for _, p := range patterns {
 		wanted[p] = true
@@ -58,6 +61,9 @@ func (f *following) want(patterns []string) {
 	}
 	if len(wanted) == 0 {
 		f.begun = false
+	}
+	if len(f.fresh) == 0 {
+		f.settle()
 	}
 }
 
@@ -87,8 +93,14 @@ func (f *following) begin(last uint64) {
 	for p := range f.fresh {
 		f.begins(p)[p] = last
 	}
-	if len(f.fresh) > 0 {
-		clear(f.fresh)
+	clear(f.fresh)
+	f.settle()
+}
+
+// settle: all that is wanted has begun. The lock is held.
+func (f *following) settle() {
+	if f.begunAt != f.edits {
+		f.begunAt = f.edits
 		close(f.moved)
 		f.moved = make(chan struct{})
 	}
@@ -110,17 +122,12 @@ func (f *following) wants(subject string, seq uint64, whole bool) bool {
 	return false
 }
 
-// settled reports whether it is known where each pattern that matches a subject
-// begins; if not, what is closed when that may have changed.
-func (f *following) settled(subject string) (bool, <-chan struct{}) {
+// settled reports whether all that was wanted after so many edits has begun; if not, what
+// is closed when that may have changed.
+func (f *following) settled(edits uint64) (bool, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for p := range f.fresh {
-		if matches(p, subject) {
-			return false, f.moved
-		}
-	}
-	return true, nil
+	return f.begunAt >= edits, f.moved
 }
 
 func (f *following) position() (cursor uint64, begun bool) {
@@ -188,8 +195,8 @@ func (c *Central) follow(b *binding) {
 func (c *Central) followOn(ctx context.Context, l *link, b *binding) error {
 	f := &b.following
 	for {
-		patterns := c.wanted(b)
-		f.want(patterns)
+		patterns, edits := c.wanted(b)
+		f.want(patterns, edits)
 		if len(patterns) == 0 {
 			select {
 			case <-ctx.Done():
@@ -211,9 +218,9 @@ func (c *Central) followOn(ctx context.Context, l *link, b *binding) error {
 }
 
 // wanted are the subjects and patterns of the stream that somebody here subscribes to.
-func (c *Central) wanted(b *binding) []string {
-	var all []string
-	for _, i := range c.subs.all() {
+func (c *Central) wanted(b *binding) (all []string, edits uint64) {
+	interests, edits := c.subs.all()
+	for _, i := range interests {
 		for _, subject := range c.names.filter(i.tenant, i.filter) {
 			for _, s := range b.subjects {
 				if p, ok := intersect(subject, s); ok {
@@ -222,7 +229,7 @@ func (c *Central) wanted(b *binding) []string {
 			}
 		}
 	}
-	return all
+	return all, edits
 }
 
 // reader is one consumer of a stream.
@@ -317,7 +324,7 @@ func (c *Central) read(ctx context.Context, b *binding, r *reader) error {
 		if err != nil {
 			return err
 		}
-		patterns := c.wanted(b)
+		patterns, edits := c.wanted(b)
 		covered := len(patterns) > 0
 		for _, p := range patterns {
 			covered = covered && r.brings(p)
@@ -328,7 +335,7 @@ func (c *Central) read(ctx context.Context, b *binding, r *reader) error {
 		if !covered {
 			return nil
 		}
-		f.want(patterns)
+		f.want(patterns, edits)
 		f.begin(f.last())
 	}
 	return nil

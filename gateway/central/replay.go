@@ -43,20 +43,20 @@ func (c *Central) Replay(ctx context.Context, tenant, topic string, from wire.Po
 	}
 	ctx, cancel := l.during(ctx)
 	defer cancel()
-	if err := b.following.wait(ctx, subject); err != nil {
+	if err := b.following.wait(ctx, c.subs.edited()); err != nil {
 		return from, false, fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
 	}
-	upTo, whole, err = c.replay(ctx, l, b, subject, from, most, fn)
+	upTo, whole, err = replay(ctx, l, b, subject, from, most, fn)
 	if err != nil {
 		err = fmt.Errorf("central: replay of %q: %w", topic, l.plain(err))
 	}
 	return upTo, whole, err
 }
 
-// wait returns when each pattern that matches a subject has begun.
-func (f *following) wait(ctx context.Context, subject string) error {
+// wait returns when all that was wanted after so many edits has begun.
+func (f *following) wait(ctx context.Context, edits uint64) error {
 	for {
-		settled, moved := f.settled(subject)
+		settled, moved := f.settled(edits)
 		if settled {
 			return nil
 		}
@@ -68,7 +68,7 @@ func (f *following) wait(ctx context.Context, subject string) error {
 	}
 }
 
-func (c *Central) replay(ctx context.Context, l *link, b *binding, subject string, from wire.Position, most int, fn func(uint64, []byte) bool) (wire.Position, bool, error) {
+func replay(ctx context.Context, l *link, b *binding, subject string, from wire.Position, most int, fn func(uint64, []byte) bool) (wire.Position, bool, error) {
 	stream, err := l.js.Stream(ctx, b.name)
 	if err != nil {
 		return from, false, err
@@ -86,19 +86,74 @@ func (c *Central) replay(ctx context.Context, l *link, b *binding, subject strin
 		return from, false, err
 	}
 	at := from
-	for range most {
-		m, err := nextStored(ctx, l, b.name, subject, at.Offset+1)
+	for most > 0 {
+		asked := min(most, mostChunk)
+		last, n, more, err := chunk(ctx, stream, subject, at.Offset, end.Offset, asked, fn)
+		at.Offset, most = last, most-n
 		switch {
 		case err != nil:
 			return at, whole, err
-		case m == nil || m.Seq > end.Offset: // what came since then comes live
+		case !more:
+			return at, whole, nil
+		case n == asked:
+			continue
+		}
+		// A replica that brought no more may lack the last ones; the leader does not.
+		m, err := nextStored(ctx, l, b.name, subject, at.Offset+1)
+		if err != nil {
+			return at, whole, err
+		}
+		if m == nil || m.Seq > end.Offset { // what came since then comes live
 			return end, whole, nil
-		case !fn(m.Seq, m.Data):
+		}
+		if !fn(m.Seq, m.Data) {
 			return at, whole, nil
 		}
-		at.Offset = m.Seq
+		at.Offset, most = m.Seq, most-1
 	}
 	return at, whole, nil
+}
+
+// mostChunk is how many messages a replay asks for at once.
+const mostChunk = 256
+
+// chunk calls fn with messages behind a sequence, up to an end. It returns the last that fn
+// took, how many that were, and false if fn wants no more.
+func chunk(ctx context.Context, stream jetstream.Stream, subject string, after, end uint64, most int, fn func(uint64, []byte) bool) (last uint64, n int, more bool, err error) {
+	last = after
+	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		AckPolicy: jetstream.AckNonePolicy, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		FilterSubject: subject, InactiveThreshold: 10 * time.Second, MemoryStorage: true, Replicas: 1,
+	})
+	if err != nil {
+		return last, 0, true, err
+	}
+	info := consumer.CachedInfo()
+	defer func() { _ = stream.DeleteConsumer(ctx, info.Name) }()
+	if info.NumPending == 0 {
+		return last, 0, true, nil
+	}
+	batch, err := consumer.FetchNoWait(most)
+	if err != nil {
+		return last, 0, true, err
+	}
+	for m := range batch.Messages() {
+		at, err := m.Metadata()
+		if err != nil {
+			return last, n, true, err
+		}
+		if at.Sequence.Consumer != uint64(n)+1 {
+			return last, n, true, fmt.Errorf("message %d came when %d was next", at.Sequence.Consumer, n+1)
+		}
+		if at.Sequence.Stream > end {
+			return end, n, false, nil
+		}
+		if !fn(at.Sequence.Stream, m.Data()) {
+			return last, n, false, nil
+		}
+		last, n = at.Sequence.Stream, n+1
+	}
+	return last, n, true, batch.Error()
 }
 
 // keeps reports whether a stream still has all of a subject that came behind a position.

@@ -38,10 +38,9 @@ type roster struct {
 	without guards
 
 	members map[string]*member
-	here    bool          // the service is there and all that it knows was told
-	gone    []goneAt      // who was taken off within one lease
-	alarm   bool          // many are held
-	backAt  time.Duration // when it came back
+	here    bool            // the service is there and all that it knows was told
+	gone    []time.Duration // when those were due who were taken off
+	alarm   bool            // many are held
 }
 
 type member struct {
@@ -50,10 +49,6 @@ type member struct {
 	due     bool
 	dueAt   time.Duration
 	held    bool
-}
-
-type goneAt struct {
-	at time.Duration
 }
 
 // A fleet loses so many at once, and no more, without an alarm.
@@ -86,7 +81,7 @@ func (r *roster) away() { r.here = false }
 
 // back: it is known again, so everyone has a whole lease to be heard of.
 func (r *roster) back(now time.Duration) {
-	r.here, r.backAt = true, now
+	r.here = true
 	for _, m := range r.members {
 		m.due, m.heard = false, now
 	}
@@ -98,7 +93,7 @@ func (r *roster) judge(now time.Duration, alive func(name string) bool) {
 	if !r.here {
 		return
 	}
-	r.gone = slices.DeleteFunc(r.gone, func(g goneAt) bool { return now-g.at > r.lease })
+	r.gone = slices.DeleteFunc(r.gone, func(at time.Duration) bool { return now-at > r.lease+r.lease/3 })
 	due := 0
 	for _, m := range r.members {
 		if !m.due && now-m.heard > r.lease {
@@ -112,11 +107,15 @@ func (r *roster) judge(now time.Duration, alive func(name string) bool) {
 	mass := together >= massLeast && together*100 > massPercent*all && !r.without.massExpiry
 	r.alarm = mass && due > 0
 	for name, m := range r.members {
-		m.held = m.due && !r.goes(m, now, mass, alive)
-		if m.due && !m.held {
-			delete(r.members, name)
-			r.gone = append(r.gone, goneAt{m.dueAt})
+		if m.held = false; !m.due {
+			continue
 		}
+		if r.goes(m, now, mass, alive) {
+			delete(r.members, name)
+			r.gone = append(r.gone, m.dueAt)
+			continue
+		}
+		m.held = mass || now-m.dueAt >= r.lease/3
 	}
 }
 

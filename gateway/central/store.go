@@ -159,6 +159,9 @@ func (s *Store) write(ctx context.Context, what, key string, value []byte, fn fu
 	if len(value) > MaxRecord {
 		return 0, fmt.Errorf("central: %s record %q: %d bytes, want at most %d", what, key, len(value), MaxRecord)
 	}
+	if why := s.c.Problem(); why != nil { // the server would not answer
+		return 0, fmt.Errorf("central: %s record %q: %w: %w", what, key, ErrAway, why)
+	}
 	err = s.do(ctx, what, key, func(ctx context.Context, kv jetstream.KeyValue, key string) error {
 		var err error
 		revision, err = fn(ctx, kv, key)

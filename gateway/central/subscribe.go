@@ -17,6 +17,7 @@ type subscriptions struct {
 	mu    sync.Mutex
 	refs  map[interest]int
 	dirty map[interest]struct{} // came or went since NATS was told
+	edits uint64                // how often one came or went
 	wake  chan struct{}         // holds one: dirty is not empty
 }
 
@@ -34,6 +35,7 @@ func (s *subscriptions) add(i interest, n int) {
 	}
 	if before == 0 || before+n == 0 {
 		s.dirty[i] = struct{}{}
+		s.edits++
 		signal(s.wake)
 	}
 }
@@ -50,15 +52,21 @@ func (s *subscriptions) changed() map[interest]bool {
 	return all
 }
 
-// all are the filters that are wanted.
-func (s *subscriptions) all() []interest {
+// all are the filters that are wanted, after so many edits.
+func (s *subscriptions) all() (all []interest, edits uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make([]interest, 0, len(s.refs))
+	all = make([]interest, 0, len(s.refs))
 	for i := range s.refs {
 		all = append(all, i)
 	}
-	return all
+	return all, s.edits
+}
+
+func (s *subscriptions) edited() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.edits
 }
 
 // Subscribe has messages that match a filter of a tenant handed to Config.Deliver until
