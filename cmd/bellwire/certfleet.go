@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellwire/bellwire/gateway/secure"
+	"github.com/bellwire/bellwire/peer"
 )
 
 // The files of the fleet's CA, in the directory that --dir names.
@@ -52,7 +53,7 @@ type certFleetCmd struct {
 func (c *certFleetCmd) Run(e *env) error {
 	names := make([]*url.URL, len(c.Gateways))
 	for i, gateway := range c.Gateways {
-		name, err := certificateName(c.Cluster, gateway)
+		name, err := peer.CertificateName(c.Cluster, gateway)
 		if err != nil {
 			return exitWith(exitUsage, err)
 		}
@@ -82,36 +83,6 @@ func (c *certFleetCmd) Run(e *env) error {
 	return c.told(e, all, "Each gateway gets its two files as fleet.cert and fleet.key, and "+authority.CA+" as fleet.ca.")
 }
 
-// certificateName is how a certificate names a gateway of a fleet.
-func certificateName(cluster, name string) (*url.URL, error) {
-	if !canName(cluster, false) {
-		return nil, fmt.Errorf("%q cannot be the name of a fleet: write 1 to %d small letters, digits and, not first, . - _", cluster, mostName)
-	}
-	if !canName(name, true) {
-		return nil, fmt.Errorf("%q cannot be the name of a gateway in a fleet: write 1 to %d letters, digits and, not first, . - _ :", name, mostName)
-	}
-	return &url.URL{Scheme: "bellwire", Host: cluster, Path: "/gateway/" + name}, nil
-}
-
-// mostName is the longest name of a fleet or a gateway in it, in bytes.
-const mostName = 64
-
-// canName says whether a name may stand in the URI, which has one way to write it. A gateway's may have
-// capitals, and a colon, since its default is host name and port.
-func canName(name string, gateway bool) bool {
-	if name == "" || len(name) > mostName {
-		return false
-	}
-	for i, r := range name {
-		letter := r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || gateway && r >= 'A' && r <= 'Z'
-		sign := r == '.' || r == '-' || r == '_' || gateway && r == ':'
-		if !letter && (i == 0 || !sign) {
-			return false
-		}
-	}
-	return true
-}
-
 // errNotNamed: a certificate that is not of this fleet, or of no fleet at all.
 var errNotNamed = errors.New("names no gateway of this fleet")
 
@@ -121,7 +92,7 @@ func gatewayNamed(uris []*url.URL, cluster string) (string, error) {
 		return "", fmt.Errorf("%w: want one URI bellwire://%s/gateway/NAME in it, and it has %d", errNotNamed, cluster, len(uris))
 	}
 	name, found := strings.CutPrefix(uris[0].Path, "/gateway/")
-	if want, err := certificateName(cluster, name); !found || err != nil || want.String() != uris[0].String() {
+	if want, err := peer.CertificateName(cluster, name); !found || err != nil || want.String() != uris[0].String() {
 		return "", fmt.Errorf("%w: it names %s, and the setting cluster is %s", errNotNamed, uris[0], cluster)
 	}
 	return name, nil

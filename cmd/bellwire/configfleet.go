@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -29,7 +30,7 @@ func (f *FleetSettings) whole() bool { return f.CA != "" && f.Cert != "" && f.Ke
 // fleetProblems: links between gateways are plain TCP on loopback alone, and insecure does not change that. Anyone who
 // could link would be a gateway.
 func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
-	if err := checkCluster(s.Cluster); err != nil {
+	if _, err := peer.CertificateName(s.Cluster, "any"); err != nil {
 		wrong("cluster", "%v", err)
 	}
 	for _, file := range []struct{ key, path string }{{"fleet.ca", s.Fleet.CA}, {"fleet.cert", s.Fleet.Cert}, {"fleet.key", s.Fleet.Key}} {
@@ -39,7 +40,7 @@ func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(
 		}
 	}
 	if s.inFleet() && s.Name != "" {
-		if _, err := certificateName("any", s.Name); err != nil {
+		if _, err := peer.CertificateName("any", s.Name); err != nil {
 			wrong("name", "%v", err)
 		}
 	}
@@ -62,9 +63,8 @@ func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(
 	case s.PeerListen == "":
 		clash("peer_advertise", "peer_listen", "is the way to peer_listen, which is not set: set it as well")
 	default:
-		if _, err := addressIsLoopback(advertised); err != nil {
-			wrong("peer_advertise", "%q is not host:port (%v): write one such as 10.0.0.1:7313", advertised, err)
-		} else if everyAddress(advertised) || strings.HasSuffix(advertised, ":0") {
+		s.fleetAddress(wrong, "peer_advertise", advertised, "127.0.0.1:7313")
+		if s.Fleet.whole() && (everyAddress(advertised) || strings.HasSuffix(advertised, ":0")) {
 			wrong("peer_advertise", "%s is nowhere to connect to: write host and port such as 10.0.0.1:7313", advertised)
 		}
 	}
@@ -93,18 +93,10 @@ func everyAddress(address string) bool {
 	return host == "" || err == nil && ip.IsUnspecified()
 }
 
-// checkCluster: the name is the host of a URI in certificates.
-func checkCluster(name string) error {
-	_, err := certificateName(name, "any")
-	return err
-}
-
 // centralProblems holds what belongs together for the central service.
 func (s *Settings) centralProblems(wrong func(string, string, ...any), clash func(string, string, string, ...any)) {
 	if s.sharesCentral() {
-		if _, _, err := centralServers(s.Central); err != nil {
-			wrong("central", "%v", err)
-		}
+		s.sharedProblems(wrong)
 	}
 	if s.CentralListen != "" {
 		if s.Central != centralEmbedded {
@@ -117,21 +109,39 @@ func (s *Settings) centralProblems(wrong func(string, string, ...any), clash fun
 	}
 }
 
-// centralServers reads nats://a,b,c: the addresses, and whether it is tls:// instead, which insists on TLS. Names and
-// passwords may stand before an address; errors quote none.
-func centralServers(text string) (servers []string, insist bool, err error) {
+// sharedProblems: what devices publish is not for everyone on the way to the servers to read.
+func (s *Settings) sharedProblems(wrong func(string, string, ...any)) {
+	servers, err := centralServers(s.Central)
+	if err != nil {
+		wrong("central", "%v", err)
+		return
+	}
+	for _, server := range servers {
+		host := server.Hostname()
+		ip, err := netip.ParseAddr(host)
+		if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && server.Scheme != "tls" && !s.Fleet.whole() && !s.Insecure {
+			wrong("central", "%s is not loopback, and messages of devices would go there in the clear: set fleet.ca, fleet.cert and fleet.key, "+
+				"write tls:// if the servers have certificates that this machine believes, or set insecure to true if that is meant", server.Host)
+			return
+		}
+	}
+}
+
+// centralServers reads nats://a,b,c, or tls://a,b,c. Names and passwords may stand before an address; errors quote none.
+func centralServers(text string) ([]*url.URL, error) {
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found || scheme != "nats" && scheme != "tls" {
-		return nil, false, fmt.Errorf("is not known: write embedded, off, or servers such as nats://10.0.0.1:7314,10.0.0.2:7314")
+		return nil, errors.New("is not known: write embedded, off, or servers such as nats://10.0.0.1:7314,10.0.0.2:7314")
 	}
+	var servers []*url.URL
 	for i, server := range strings.Split(rest, ",") {
 		// Each may be a URL of its own, as NATS clients write it.
 		server = strings.TrimPrefix(strings.TrimSpace(server), scheme+"://")
 		address, err := url.Parse(scheme + "://" + server)
 		if err != nil || address.Hostname() == "" || address.Path != "" || address.RawQuery != "" || address.Fragment != "" {
-			return nil, false, fmt.Errorf("server %d of the list is not HOST:PORT: write them as in nats://10.0.0.1:7314,10.0.0.2:7314", i+1)
+			return nil, fmt.Errorf("server %d of the list is not HOST:PORT: write them as in nats://10.0.0.1:7314,10.0.0.2:7314", i+1)
 		}
-		servers = append(servers, address.String())
+		servers = append(servers, address)
 	}
-	return servers, scheme == "tls", nil
+	return servers, nil
 }

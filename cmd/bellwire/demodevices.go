@@ -170,13 +170,13 @@ func (d *demoDevices) note(device *demoDevice, event client.Event, now time.Time
 
 func (d *demoDevices) message(r *demoReceipt, m client.Message, now time.Time) {
 	if len(m.Payload) != demoPayload {
-		r.wrong++
+		r.wrong.altered++
 		return
 	}
 	number, sent := binary.BigEndian.Uint64(m.Payload), time.Duration(binary.BigEndian.Uint64(m.Payload[8:]))
 	entry := int(binary.BigEndian.Uint32(m.Payload[16:]))
 	if !d.ledger.met(m.Life, entry) {
-		r.wrong++
+		r.wrong.altered++
 	}
 	if !r.take(number, entry) {
 		return

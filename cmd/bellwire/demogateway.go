@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/bellwire/bellwire/gateway"
 )
 
 // demoGateway is one gateway of the demo's fleet: a process of this same program.
@@ -149,10 +151,10 @@ func (g *demoGateway) ready(ctx context.Context) bool {
 }
 
 // view is how it sees the fleet.
-func (g *demoGateway) view(ctx context.Context) (fleetView, error) {
+func (g *demoGateway) view(ctx context.Context) (gateway.FleetStatus, error) {
 	answer, err := (&adminFlags{Admin: g.admin}).get(ctx, "/v1/fleet", nil)
 	if err != nil {
-		return fleetView{}, err
+		return gateway.FleetStatus{}, err
 	}
 	return readFleet(answer)
 }
@@ -165,7 +167,7 @@ func (g *demoGateway) linked(ctx context.Context, others int) error {
 		if ctx.Err() == nil {
 			last = err
 		}
-		return err == nil && view.linked() >= others
+		return err == nil && linkedTo(view) >= others
 	})
 	switch {
 	case err != nil && last != nil:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/bellwire/bellwire/wire"
@@ -89,7 +90,33 @@ type demoAccount struct {
 	ended   int64 // behind the end of a killed gateway's stream
 	vague   int64 // behind a gap without a number
 	missing int64 // nobody said anything
-	wrong   int64 // twice, out of order, altered, never published, or announced as missing too often
+	wrong   demoWrongs
+}
+
+// demoWrongs is what must never be.
+type demoWrongs struct {
+	twice       int64
+	order       int64 // after a later one of the same gateway
+	altered     int64 // or of a life that is another gateway's
+	unpublished int64 // it was never sent, or its publisher was told that
+	announced   int64 // as missing, though nothing is
+}
+
+func (w *demoWrongs) add(v demoWrongs) {
+	w.twice += v.twice
+	w.order += v.order
+	w.altered += v.altered
+	w.unpublished += v.unpublished
+	w.announced += v.announced
+}
+
+// err names what has happened.
+func (w demoWrongs) err() error {
+	if w == (demoWrongs{}) {
+		return nil
+	}
+	return fmt.Errorf("what must never be: %s messages came twice, %s out of order, %s altered, %s that were never published, and %s were announced as missing that had come",
+		grouped(w.twice), grouped(w.order), grouped(w.altered), grouped(w.unpublished), grouped(w.announced))
 }
 
 func (a *demoAccount) add(b demoAccount) {
@@ -98,7 +125,7 @@ func (a *demoAccount) add(b demoAccount) {
 	a.ended += b.ended
 	a.vague += b.vague
 	a.missing += b.missing
-	a.wrong += b.wrong
+	a.wrong.add(b.wrong)
 }
 
 // demoReceipt is what one device got.
@@ -108,13 +135,13 @@ type demoReceipt struct {
 	gaps    int64          // messages that it was told will not come
 	unsized int64          // gaps without a number
 	ends    []wire.Life    // whose end it was told
-	wrong   int64
+	wrong   demoWrongs
 }
 
 // take notes a message; it says whether it is a new one.
 func (r *demoReceipt) take(number uint64, entry int) bool {
 	if number == 0 || number > mostBroadcasts {
-		r.wrong++
+		r.wrong.altered++
 		return false
 	}
 	for uint64(len(r.seen)) < number {
@@ -124,11 +151,11 @@ func (r *demoReceipt) take(number uint64, entry int) bool {
 		r.last = map[int]uint64{}
 	}
 	if r.seen[number-1] {
-		r.wrong++
+		r.wrong.twice++
 		return false
 	}
 	if number <= r.last[entry] {
-		r.wrong++
+		r.wrong.order++
 	}
 	r.seen[number-1], r.last[entry] = true, max(number, r.last[entry])
 	return true
@@ -157,7 +184,7 @@ func (r *demoReceipt) account(page demoPage) demoAccount {
 		case b.fate == fatePublished:
 			a.missing++
 		case b.fate == fateUnpublished && seen:
-			a.wrong++
+			a.wrong.unpublished++
 		case !seen:
 			doubtful++ // it may have got as far as an offset, which is then announced
 		}
@@ -168,7 +195,7 @@ func (r *demoReceipt) account(page demoPage) demoAccount {
 		left, *missing, a.gaps = left-announced, *missing-announced, a.gaps+announced
 	}
 	if left > doubtful {
-		a.wrong += left - doubtful
+		a.wrong.announced += left - doubtful
 	}
 	if r.unsized > 0 {
 		a.vague, a.missing = a.missing, 0

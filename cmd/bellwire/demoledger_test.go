@@ -44,15 +44,15 @@ func TestDemoNoticesWhatIsMissing(t *testing.T) {
 		"whole":        {got: []uint64{1, 2, 3}, want: demoAccount{arrived: 3}},
 		"one missing":  {got: []uint64{1, 3}, want: demoAccount{arrived: 2, missing: 1}, says: "1 deliveries are not accounted for"},
 		"nothing came": {want: demoAccount{missing: 3}, says: "3 deliveries"},
-		"twice":        {got: []uint64{1, 2, 3, 2}, want: demoAccount{arrived: 3, wrong: 1}, says: "twice"},
-		"out of order": {got: []uint64{3, 1, 2}, want: demoAccount{arrived: 3, wrong: 1}, says: "out of order"},
+		"twice":        {got: []uint64{1, 2, 3, 2}, want: demoAccount{arrived: 3, wrong: demoWrongs{twice: 1}}, says: "1 messages came twice"},
+		"out of order": {got: []uint64{3, 1, 2}, want: demoAccount{arrived: 3, wrong: demoWrongs{order: 1}}, says: "1 out of order"},
 		"the order of two gateways means nothing": {got: []uint64{2, 1, 3}, want: demoAccount{arrived: 3}},
 		"announced": {got: []uint64{1, 3}, more: func(d *demoDevices, device *demoDevice) {
 			d.note(device, client.Gap{Count: 1}, d.began)
 		}, want: demoAccount{arrived: 2, gaps: 1}},
 		"announced and came": {got: []uint64{1, 2, 3}, more: func(d *demoDevices, device *demoDevice) {
 			d.note(device, client.Gap{Count: 1}, d.began)
-		}, want: demoAccount{arrived: 3, wrong: 1}, says: "announced as missing"},
+		}, want: demoAccount{arrived: 3, wrong: demoWrongs{announced: 1}}, says: "1 were announced as missing"},
 		"of unknown size": {got: []uint64{1, 3}, more: func(d *demoDevices, device *demoDevice) {
 			d.note(device, client.Gap{}, d.began)
 		}, want: demoAccount{arrived: 2, vague: 1}, says: "unknown size"},
@@ -88,16 +88,16 @@ func TestDemoNoticesWhatIsMissing(t *testing.T) {
 			number := d.ledger.add(1)
 			d.ledger.settle(number, fateUnpublished)
 			d.note(device, demoMessage(d, number), d.began)
-		}, want: demoAccount{arrived: 3, wrong: 1}, says: "twice"},
+		}, want: demoAccount{arrived: 3, wrong: demoWrongs{unpublished: 1}}, says: "1 that were never published"},
 		"altered": {got: []uint64{1, 2, 3}, more: func(d *demoDevices, device *demoDevice) {
 			d.note(device, client.Message{Payload: []byte("altered")}, d.began)
 			d.note(device, client.Message{Payload: make([]byte, demoPayload)}, d.began)
-		}, want: demoAccount{arrived: 3, wrong: 2}, says: "altered"},
+		}, want: demoAccount{arrived: 3, wrong: demoWrongs{altered: 2}}, says: "2 altered"},
 		"two gateways of one life": {got: []uint64{1, 3}, more: func(d *demoDevices, device *demoDevice) {
 			m := demoMessage(d, 2)
 			m.Life = 100
 			d.note(device, m, d.began)
-		}, want: demoAccount{arrived: 3, wrong: 1}, says: "altered"},
+		}, want: demoAccount{arrived: 3, wrong: demoWrongs{altered: 1}}, says: "1 altered"},
 	} {
 		d, device := demoHistory(test.got...)
 		if test.more != nil {

@@ -33,8 +33,8 @@ func (d *demoDevices) summarize(w io.Writer, killed bool) error {
 	}
 	fmt.Fprintln(w)
 	switch {
-	case a.wrong > 0:
-		return fmt.Errorf("%s messages came twice, out of order or altered, or came though they had been announced as missing", grouped(a.wrong))
+	case a.wrong != (demoWrongs{}):
+		return a.wrong.err()
 	case a.missing > 0:
 		return fmt.Errorf("%s deliveries are not accounted for", grouped(a.missing))
 	case !killed && d.unsized.Load() > 0:

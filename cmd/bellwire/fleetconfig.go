@@ -18,30 +18,6 @@ func peerConfig(s Settings) *peer.Config {
 	return &peer.Config{Cluster: s.Cluster, Name: s.Name, Listen: s.PeerListen, Advertise: s.PeerAdvertise, Peers: s.Peer}
 }
 
-// centralConfig is what the settings say of the central service; the zero value is none.
-type centralConfig struct {
-	Embedded bool
-	Listen   string   // of an embedded one; empty: nowhere
-	Data     string   // directory of an embedded one; empty: in memory
-	Servers  []string // of another one
-	Insist   bool     // on TLS with them
-}
-
-// centralOf reads settings that were checked.
-func centralOf(s Settings) (centralConfig, error) {
-	switch s.Central {
-	case centralOff:
-		return centralConfig{}, nil
-	case centralEmbedded:
-		return centralConfig{Embedded: true, Listen: s.CentralListen, Data: s.Data}, nil
-	}
-	servers, insist, err := centralServers(s.Central)
-	if err != nil {
-		return centralConfig{}, fmt.Errorf("config: central: %w", err)
-	}
-	return centralConfig{Servers: servers, Insist: insist}, nil
-}
-
 // joinFleet adds the links to other gateways, and what their certificates say.
 func joinFleet(cfg *gateway.Config, s Settings) error {
 	config, name, err := fleetTLS(s)
