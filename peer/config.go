@@ -71,4 +71,5 @@ type guards struct {
 	bomb            bool // how large a batch becomes is bounded
 	silence         bool // a link of which nothing is heard is closed
 	fetch           bool // what is missing is asked for
+	slowWrite       bool // nobody waits for a link whose write takes long
 }

@@ -49,10 +49,12 @@ type core struct {
 }
 
 func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core {
-	return &core{
+	c := &core{
 		cfg: cfg, ctx: ctx, log: newLog(cfg.Retain, compressor{off: cfg.NoCompression, clock: clock}),
 		members: make(map[string]*member), links: make(map[*link]struct{}),
 	}
+	c.log.waiting = cfg.without.slowWrite
+	return c
 }
 
 // open begins a link on a new connection.

@@ -197,6 +197,59 @@ func TestWaitingIsNotSilent(t *testing.T) {
 	require.Equal(t, up, e.link.at(), "%v", e.link.cause())
 }
 
+// TestSlowPeer has a link that is in the middle of a write for ever (BC-D5): the others wait for a millisecond once, and
+// publishers get their credit back. Without the guard they wait until it is closed.
+func TestSlowPeer(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		w := newWorld(t)
+		var n []*node
+		for i := range 3 {
+			n = append(n, w.add(string(rune('a'+i)), newHost(t, uint64(i)+1), func(c *Config) { c.without.slowWrite = without }))
+		}
+		w.link(n[0], n[1])
+		slow := w.link(n[0], n[2])
+		n[0].publish("broadcast/x", 1, 1)
+		n[0].core.log.seal(w.now)
+		slow.ends[0].write()
+		slow.ends[0].stuck = true
+		w.settle()
+		n[0].publish("broadcast/x", 2, 2)
+		w.settle()
+		w.pass(tickEvery)
+		require.Equal(t, without, len(n[1].host.saw(n[0].host.life, "broadcast/x")) == 1)
+		if without {
+			continue
+		}
+		credit := 0
+		for i := 3; i <= 10; i++ {
+			n[0].host.publish("broadcast/x", fmt.Sprint(i), release(func() { credit++ }))
+			w.settle()
+		}
+		require.Equal(t, numbers(1, 10), n[1].host.saw(n[0].host.life, "broadcast/x"))
+		require.Less(t, credit, 8)
+		w.pass(creditHeld + tickEvery)
+		require.Equal(t, 8, credit)
+	}
+}
+
+// TestRing links four gateways in a ring (BC-D3): who is not a neighbour gets nothing, as nobody passes anything on.
+func TestRing(t *testing.T) {
+	w := newWorld(t)
+	var n []*node
+	for i := range 4 {
+		n = append(n, w.add(string(rune('a'+i)), newHost(t, uint64(i)+1), nil))
+	}
+	for i := range n {
+		w.link(n[i], n[(i+1)%4])
+	}
+	n[0].publish("broadcast/x", 1, 5)
+	w.pass(time.Second)
+	require.Equal(t, numbers(1, 5), n[1].host.saw(n[0].host.life, "broadcast/x"))
+	require.Equal(t, numbers(1, 5), n[3].host.saw(n[0].host.life, "broadcast/x"))
+	require.Nil(t, n[2].host.saw(n[0].host.life, "broadcast/x"))
+	require.Nil(t, n[0].host.saw(n[0].host.life, "broadcast/x"))
+}
+
 // TestSkip has a peer be away for longer than batches are kept: it is told what was given up, and fetches what rings
 // hold. What they do not is missed.
 func TestSkip(t *testing.T) {
@@ -464,10 +517,10 @@ func TestPhases(t *testing.T) {
 	for p, allowed := range may {
 		for ty := range 256 {
 			w, a, _, _ := pair(t, nil)
-			l := a.core.open(w.now, endpoint{}, func() {})
-			l.phase = p
-			if p == up {
-				l = onlyLink(a)
+			l := onlyLink(a)
+			if p != up {
+				l = a.core.open(w.now, endpoint{}, func() {})
+				l.phase = p
 			}
 			err := l.handle(w.now, wire.Type(ty), []byte{0xFF})
 			refused := err != nil && strings.Contains(err.Error(), fmt.Sprintf("frame %02x may not come", ty)) ||

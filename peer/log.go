@@ -80,10 +80,11 @@ type cursor struct {
 // Batches are kept until all known peers have acknowledged them, within a bound; a link that comes too late skips.
 // Any goroutine may call its methods. It has no clock: now is a monotonic time.
 type outlog struct {
-	retain int
-	packer compressor
-	kick   func() // asks that seal be called soon; must not block
-	arm    func() // asks that overdue be called after slowWrite; must not block
+	retain  int
+	waiting bool // others wait for slow links: only tests want that
+	packer  compressor
+	kick    func() // asks that seal be called soon; must not block
+	arm     func() // asks that overdue be called after slowWrite; must not block
 
 	anyone atomic.Bool // somebody is known
 
@@ -268,7 +269,7 @@ func (l *outlog) overdue(now time.Duration) {
 	l.mu.Lock()
 	l.armed = false
 	for _, c := range l.cursors {
-		if c.writing && !c.slow && now-c.since >= slowWrite {
+		if c.writing && !c.slow && now-c.since >= slowWrite && !l.waiting {
 			c.slow = true
 			l.busy--
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,15 +22,14 @@ type host struct {
 	life wire.Life
 	mesh func(Message)
 
-	mu        sync.Mutex
-	own       map[string]*ownStream
-	copies    map[string]*copied
-	changes   []changed
-	refuse    func(topic string) error
-	ring      int // messages that are kept per stream
-	changedCh chan struct{}
+	mu      sync.Mutex
+	own     map[string]*ownStream
+	copies  map[string]*copied
+	changes []changed
+	refuse  func(topic string) error
+	ring    int // messages that are kept per stream
 
-	credit chan struct{} // not nil: Accept takes one each
+	credit atomic.Pointer[chan struct{}] // not nil: Accept takes one each
 }
 
 type changed struct {
@@ -164,9 +164,9 @@ func (c *copied) Next() uint64 {
 }
 
 func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (Verdict, error) {
-	if c.host.credit != nil {
+	if credit := c.host.credit.Load(); credit != nil {
 		select {
-		case <-c.host.credit:
+		case <-*credit:
 		case <-ctx.Done():
 			return 0, ctx.Err()
 		}

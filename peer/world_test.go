@@ -42,6 +42,7 @@ type end struct {
 	woken   bool
 	sent    bool // its last frame is written
 	over    bool // gone has been called
+	stuck   bool // it is in the middle of a write, for ever
 	blocked bool // what comes to this end stays under way
 	frames  map[wire.Type]int
 }
@@ -115,7 +116,7 @@ func (w *world) settle() {
 
 // write has an end write what it has to.
 func (e *end) write() bool {
-	if !e.woken || e.sent {
+	if !e.woken || e.sent || e.stuck {
 		return false
 	}
 	bufs, last := e.link.next(e.node.world.now, nil)
