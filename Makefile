@@ -105,7 +105,7 @@ bench: ## Benchmarks, with allocations (BENCH=regexp PKG=./... COUNT=1)
 bench-smoke: cc build ## Run every benchmark and every scenario once, tiny, to know that they still work
 	$(GO) test -run='^$$' -bench=. -benchtime=1x $(TESTFLAGS) ./...
 	bin/bellwire bench compare --quick --scenarios fanout,topics,growth,latency,connect,storm,slow,idle,soak
-	for scenario in tls-idle tls-fanout attack handshakes; do bin/bellwire bench $$scenario --quick; done
+	for scenario in tls-idle tls-fanout attack handshakes fleet; do bin/bellwire bench $$scenario --quick; done
 
 .PHONY: compare
 compare: cc build peers ## Measure the gateway, other servers and two C loops, all in one run, about half an hour (COMPAREFLAGS=…)
@@ -119,6 +119,12 @@ secure: cc build ## Measure what TLS costs, handshakes and an attack, about half
 	  pin=--pin; [ $$scenario != tls-idle ] || pin=
 	  bin/bellwire bench $$scenario $$pin --output bench/results/$$scenario.json $(SECUREFLAGS)
 	done
+
+FLEETFLAGS ?=
+
+.PHONY: fleet
+fleet: build ## Measure gateways that broadcast together, about three minutes (FLEETFLAGS=…)
+	bin/bellwire bench fleet --pin --output bench/results/fleet.json $(FLEETFLAGS)
 
 # A server of the PATH is used as it is. What cannot be installed is left out of the table, which says so.
 .PHONY: peers

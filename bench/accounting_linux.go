@@ -54,6 +54,17 @@ func processModes(pid int) (user, kernel time.Duration, err error) {
 	return user, kernel, nil
 }
 
+// processRead is how many bytes a process has read, by the calls that read into one
+// buffer or several: from sockets, and from files.
+func processRead(pid int) (uint64, error) {
+	path := "/proc/" + strconv.Itoa(pid) + "/io"
+	n, err := strconv.ParseUint(properties(path)["rchar"], 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("bytes that process %d has read: %s does not say it", pid, path)
+	}
+	return n, nil
+}
+
 // memory is what a process holds, in bytes, and what the kernel holds for all.
 type memory struct {
 	rss  uint64 // resident pages of the process

@@ -30,6 +30,7 @@ type devices struct {
 	audience []uint64 // subscribers that read, by topic
 	turnOf   int      // topic of the next message
 	due      uint64   // deliveries of all that was published
+	dueFar   uint64   // of them those to devices of Far
 	out      []byte   // publications that are not sent yet
 	unit     int      // length of one of them
 	heard    time.Time
@@ -78,14 +79,14 @@ func connectLoad(ctx context.Context, l load) (*devices, error) {
 	d := &devices{
 		load: l, epoll: epoll, in: make([]byte, readSize), events: make([]unix.EpollEvent, 512),
 		numbers: make([]uint64, len(l.Topics)), audience: make([]uint64, len(l.Topics)),
-		tally: tally{speaks: protocols[l.Protocol], payload: pattern(l.Payload)},
+		tally: tally{speaks: protocols[l.Protocol], payload: pattern(l.Payload), bodies: bodiesOf(l.Body, l.Payload)},
 	}
 	for _, t := range l.Topics {
 		d.topics = append(d.topics, d.speaks.topic(t))
 	}
 	d.all = make([]device, l.Devices, l.Devices+1)
 	for i := range d.all {
-		d.all[i] = device{fd: -1, receiver: receiver{topic: int32(i % len(l.Topics))}}
+		d.all[i] = device{fd: -1, receiver: receiver{topic: int32(i % len(l.Topics)), far: l.distant(i)}}
 		d.audience[i%len(l.Topics)]++
 	}
 	if !l.Alone {
@@ -201,9 +202,10 @@ func (d *devices) dial(i int) error {
 		}
 	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(i)}
-	to := unix.SockaddrInet4{Port: int(d.Remote.Port()), Addr: d.Remote.Addr().As4()}
+	remote := d.remote(i)
+	to := unix.SockaddrInet4{Port: int(remote.Port()), Addr: remote.Addr().As4()}
 	if err := unix.Connect(fd, &to); err != nil && !errors.Is(err, unix.EINPROGRESS) {
-		return fmt.Errorf("connect to %v: %w", d.Remote, err)
+		return fmt.Errorf("connect to %v: %w", remote, err)
 	}
 	return unix.EpollCtl(d.epoll, unix.EPOLL_CTL_ADD, fd, &ev)
 }
@@ -222,7 +224,7 @@ func (d *devices) shut(i int, abort bool) {
 	if v.up {
 		d.ready--
 	}
-	fresh := receiver{publisher: v.publisher, topic: v.topic}
+	fresh := receiver{publisher: v.publisher, topic: v.topic, far: v.far}
 	if !v.publisher {
 		fresh.next = d.numbers[v.topic]
 	}
@@ -290,7 +292,7 @@ func (d *devices) event(i int, what uint32) error {
 	}
 	if what&unix.EPOLLERR != 0 {
 		if code, err := unix.GetsockoptInt(v.fd, unix.SOL_SOCKET, unix.SO_ERROR); err == nil && code != 0 {
-			return fmt.Errorf("connection to %v: %w", d.Remote, unix.Errno(code))
+			return fmt.Errorf("connection to %v: %w", d.remote(i), unix.Errno(code))
 		}
 	}
 	if what&unix.EPOLLOUT != 0 {

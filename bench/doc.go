@@ -2,7 +2,8 @@
 // TCP: what a delivery costs, how long it takes, what an idle device costs, what
 // happens when devices come, go, stop reading, or lose their server. Scenarios
 // tells them all; Run measures one, Compare several. SecureScenarios are those of
-// devices with TLS and of attackers; RunSecure measures one.
+// devices with TLS and of attackers; RunSecure measures one. Fleet measures gateways
+// that are linked.
 //
 // The load comes from one thread and one epoll set per server, no goroutine per
 // device; with [Config.Generator] in a process of its own. The server under test

@@ -43,6 +43,7 @@ type burstOrder struct {
 	AtLeast time.Duration // may be one burst
 	PID     int           // of the server, whose CPU time is asked; 0: not asked
 	Latency bool          // from the write until each arrived
+	Near    bool          // the next follows when the subscribers of Remote have it; those of Far are waited for at the end
 }
 
 // paceOrder asks for an open loop.
@@ -80,8 +81,11 @@ type outcome struct {
 	Joined     []time.Duration `json:",omitempty"` // what newcomers took to be in
 	Open       []int           `json:",omitempty"` // attackers, each second
 	Dialled    int             `json:",omitempty"` // connections of attackers, ever
-	// Latency holds the percentiles of latencyPercentiles.
+	// Latency holds the percentiles of latencyPercentiles; with devices of load.Far
+	// those of the others alone.
 	Latency []time.Duration `json:",omitempty"`
+	Far     []time.Duration `json:",omitempty"` // the same of the devices of load.Far
+	Added   []time.Duration `json:",omitempty"` // of how much later each message came there
 }
 
 // latencyPercentiles are kept of every latency measurement; the last is the

@@ -123,18 +123,21 @@ func (d *devices) bursts(ctx context.Context, o burstOrder) (a outcome, err erro
 	var begin time.Time
 	if o.Latency {
 		taken = latencies()
-		d.took = func(_ int32, _ uint64, now time.Time) { taken.RecordValue(now.Sub(begin).Nanoseconds()) } //nolint:errcheck // counted below
+		d.took = func(_ *receiver, now time.Time) { taken.RecordValue(now.Sub(begin).Nanoseconds()) } //nolint:errcheck // counted below
 		defer func() { d.took = nil }()
 	}
-	messages := uint64(0)
+	burst, messages := d.burst, uint64(0)
+	if o.Near {
+		burst = d.burstNear
+	}
 	a, err = d.account(o.PID, func() error {
 		for first := time.Now(); messages == 0 || time.Since(first) < o.AtLeast; messages += uint64(o.Window) {
 			begin = time.Now()
-			if err := d.burst(ctx, o.Window); err != nil {
+			if err := burst(ctx, o.Window); err != nil {
 				return err
 			}
 		}
-		return nil
+		return d.settle(ctx)
 	})
 	a.Messages = messages
 	if err == nil && taken != nil {
@@ -150,9 +153,12 @@ func (d *devices) paced(ctx context.Context, o paceOrder) (a outcome, err error)
 	if err := d.burst(ctx, 1); err != nil {
 		return a, err
 	}
+	if len(d.Far) > 0 {
+		return d.pacedFar(ctx, o)
+	}
 	taken := latencies()
 	a, err = d.account(o.PID, func() error {
-		return d.pace(ctx, o.Every, o.Messages, func(t time.Duration) { taken.RecordValue(t.Nanoseconds()) }) //nolint:errcheck // counted below
+		return d.pace(ctx, o.Every, o.Messages, func(_ *receiver, _ int, t time.Duration) { taken.RecordValue(t.Nanoseconds()) }) //nolint:errcheck // counted below
 	})
 	a.Messages = uint64(o.Messages)
 	if err == nil {

@@ -300,6 +300,8 @@ func scenarioWords(scenario string) (title, what string) {
 		return "Half-open connections", "Devices that exchange messages while very many connections stand half open and come again as soon as they are ended."
 	case "handshakes":
 		return "Handshakes at once", "Devices that all connect at once over TLS, with new sessions and with resumed ones."
+	case "fleet":
+		return "A fleet", "Gateways that broadcast together: what each other one costs the gateway that a message enters, and how much later the message is there."
 	case "million":
 		return "Very many devices", "Idle subscribed devices over many gateway processes, then one broadcast to all of them."
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"slices"
 	"time"
 )
 
@@ -36,7 +37,27 @@ type load struct {
 	// TLS has the subscribers connect there, and not to Remote, which stays the
 	// publisher's.
 	TLS *secret
+	// Far are other servers, which pass on what Remote gets: of the devices, the last
+	// as many as there are topics subscribe at the last of them, and so on.
+	Far []netip.AddrPort
+	// Body is what payloads consist of, of Bodies; empty: every message has the same
+	// bytes.
+	Body string
 }
+
+// near is how many of the subscribers are connected to Remote.
+func (l *load) near() int { return l.Devices - len(l.Far)*len(l.Topics) }
+
+// remote is where a device connects.
+func (l *load) remote(device int) netip.AddrPort {
+	if device < l.near() || device >= l.Devices {
+		return l.Remote
+	}
+	return l.Far[(device-l.near())/len(l.Topics)]
+}
+
+// distant reports whether a device connects to one of Far.
+func (l *load) distant(device int) bool { return device >= l.near() && device < l.Devices }
 
 func (l *load) check() error {
 	switch {
@@ -48,6 +69,10 @@ func (l *load) check() error {
 		return fmt.Errorf("a payload of %d bytes has no room for the message's number: take at least %d", l.Payload, sequenceLen)
 	case l.TLS != nil && (l.Protocol != "bellwire" || len(l.Topics) != 1 || l.Stopped > 0):
 		return errors.New("devices with TLS speak bellwire, subscribe to one topic and all read")
+	case l.near() < len(l.Topics) || len(l.Far) > 0 && (l.TLS != nil || l.Stopped > 0):
+		return fmt.Errorf("%d subscribers for %d topics at %d servers: take one for each topic at each, and none with TLS or that stops", l.Devices, len(l.Topics), 1+len(l.Far))
+	case l.Body != "" && !slices.Contains(Bodies(), l.Body):
+		return fmt.Errorf("no payload is called %q: take one of %v", l.Body, Bodies())
 	case !l.Remote.Addr().Is4():
 		return fmt.Errorf("%v is no IPv4 address and port", l.Remote)
 	}

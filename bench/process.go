@@ -40,6 +40,7 @@ type process struct {
 	device netip.AddrPort
 	secure netip.AddrPort // where devices speak TLS; zero: nowhere
 	admin  string         // base URL; empty: it has none
+	fleet  netip.AddrPort // where other gateways link to it; zero: nowhere
 	errors *tail          // the last that it wrote to stderr
 	ended  chan struct{}  // closed when the process is gone
 }

@@ -27,10 +27,12 @@ func (d *devices) compose(messages int) {
 	for range messages {
 		topic := d.turnOf
 		d.turnOf = (topic + 1) % len(d.topics)
-		binary.BigEndian.PutUint64(d.payload, d.numbers[topic])
-		d.out = d.speaks.publish(d.out, d.destination(topic), d.payload)
+		payload := d.body(int32(topic), d.numbers[topic])
+		binary.BigEndian.PutUint64(payload, d.numbers[topic])
+		d.out = d.speaks.publish(d.out, d.destination(topic), payload)
 		d.numbers[topic]++
 		d.due += d.audience[topic]
+		d.dueFar += uint64(len(d.Far))
 	}
 }
 
@@ -42,6 +44,21 @@ func (d *devices) burst(ctx context.Context, w int) error {
 		return err
 	}
 	return d.settle(ctx)
+}
+
+// burstNear is burst, but waits for the subscribers of Remote alone.
+func (d *devices) burstNear(ctx context.Context, w int) error {
+	d.compose(w)
+	if err := d.flush(); err != nil {
+		return err
+	}
+	d.heard = time.Now()
+	for d.delivered-d.far < d.due-d.dueFar {
+		if err := d.turn(ctx, d.missing); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle waits until all that was published has arrived.
@@ -93,8 +110,9 @@ func (d *devices) quiet(ctx context.Context) error {
 
 // pace publishes a number of messages in an open loop: each at its time, however
 // late the ones before it are, and waits until all have arrived. A message's
-// latency counts from the time at which it should have been sent.
-func (d *devices) pace(ctx context.Context, every time.Duration, messages int, record func(time.Duration)) error {
+// latency counts from the time at which it should have been sent; record is told
+// which message it was.
+func (d *devices) pace(ctx context.Context, every time.Duration, messages int, record func(r *receiver, nth int, took time.Duration)) error {
 	timer, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("timer: %w", err)
@@ -110,9 +128,9 @@ func (d *devices) pace(ctx context.Context, every time.Duration, messages int, r
 		return fmt.Errorf("timer: %w", err)
 	}
 	base, first := append([]uint64(nil), d.numbers...), d.turnOf
-	d.took = func(topic int32, number uint64, now time.Time) {
-		nth := int(number-base[topic])*len(base) + (int(topic)-first+len(base))%len(base)
-		record(now.Sub(start.Add(time.Duration(nth) * every)))
+	d.took = func(r *receiver, now time.Time) {
+		nth := int(r.next-base[r.topic])*len(base) + (int(r.topic)-first+len(base))%len(base)
+		record(r, nth, now.Sub(start.Add(time.Duration(nth)*every)))
 	}
 	defer func() { d.took = nil }()
 	for sent := 0; sent < messages; {

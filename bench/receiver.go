@@ -19,6 +19,7 @@ const sequenceLen = 8
 type receiver struct {
 	up        bool   // subscribed; a publisher: answered
 	publisher bool   // subscribes to nothing
+	far       bool   // connected to one of load.Far
 	topic     int32  // its topic, as an index of the tally's
 	id        uint32 // what the server calls that topic, if it gave it a number
 	next      uint64 // number that the next message must have
@@ -29,17 +30,19 @@ type receiver struct {
 type tally struct {
 	speaks    protocol
 	topics    []string // as the protocol writes them
-	payload   []byte   // of every message, but for its number
+	payload   []byte   // of every message, but for its number, unless there are bodies
+	bodies    [][]byte // of the messages, in turns
 	ready     int      // devices that are up
 	delivered uint64   // messages that arrived, all devices together
+	far       uint64   // of them those that came to devices of load.Far
 	records   uint64   // TLS records that arrived, of devices that have TLS
 	welcome   wire.Welcome
 	credit    uint64 // bytes of publications that may be sent
 	answers   []byte // what the device whose bytes were fed must send
 
-	// took records how long a message of the topic was under way, if latencies are
-	// asked for; now is when the bytes that are fed were read.
-	took func(topic int32, number uint64, now time.Time)
+	// took records how long the message that a device is to get next was under way,
+	// if latencies are asked for; now is when the bytes that are fed were read.
+	took func(r *receiver, now time.Time)
 	now  time.Time
 }
 
@@ -98,16 +101,19 @@ func (r *receiver) named(topic []byte, t *tally) error {
 
 // message checks that a payload is the next of its topic, unaltered.
 func (r *receiver) message(p []byte, t *tally) error {
-	if len(p) != len(t.payload) || !bytes.Equal(p[sequenceLen:], t.payload[sequenceLen:]) {
+	if len(p) != len(t.payload) || !bytes.Equal(p[sequenceLen:], t.body(r.topic, r.next)[sequenceLen:]) {
 		return fmt.Errorf("message %d arrived altered: %d bytes, sent %d", r.next, len(p), len(t.payload))
 	}
 	if number := binary.BigEndian.Uint64(p); number != r.next {
 		return fmt.Errorf("message %d arrived where %d was due", number, r.next)
 	}
 	if t.took != nil {
-		t.took(r.topic, r.next, t.now)
+		t.took(r, t.now)
 	}
 	r.next++
 	t.delivered++
+	if r.far {
+		t.far++
+	}
 	return nil
 }

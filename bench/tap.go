@@ -85,7 +85,7 @@ func (o *opened) counted(plain int, r *receiver, t *tally) error {
 	t.records++
 	for o.surplus += plain; o.surplus >= o.unit; o.surplus -= o.unit {
 		if t.took != nil {
-			t.took(r.topic, r.next, t.now)
+			t.took(r, t.now)
 		}
 		r.next++
 		t.delivered++

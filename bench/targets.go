@@ -29,8 +29,11 @@ type target struct {
 	section string
 }
 
-// secureSection is the heading of the targets of servers with TLS.
-const secureSection = "Secure sessions"
+// Headings of targets: those of servers with TLS, and of gateways that are linked.
+const (
+	secureSection = "Secure sessions"
+	fleetSection  = "Fleets"
+)
 
 func (t target) verdict(v float64) string {
 	if t.stated {
@@ -71,6 +74,7 @@ const (
 	byTLSFanout = "bellwire bench tls-fanout --pin"
 	byAttack    = "bellwire bench attack --pin"
 	byRush      = "bellwire bench handshakes --pin"
+	byFleet     = "bellwire bench fleet --pin"
 )
 
 // TargetCommands are the commands that measure the targets, each once.
@@ -85,7 +89,9 @@ func TargetCommands() []string {
 }
 
 // targets are all targets, in the order of the report.
-func targets() []target { return append(plainTargets(), secureTargets()...) }
+func targets() []target {
+	return slices.Concat(plainTargets(), secureTargets(), fleetTargets())
+}
 
 func plainTargets() []target {
 	return []target{

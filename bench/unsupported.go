@@ -33,6 +33,7 @@ func (*hand) do(context.Context, order) (outcome, error) { return outcome{}, err
 func (*hand) close()                                     {}
 
 func processCPU(int) (time.Duration, error) { return 0, errUnsupported }
+func processRead(int) (uint64, error)       { return 0, errUnsupported }
 func processMemory(int) (memory, error)     { return memory{}, errUnsupported }
 func processDescriptors(int) (int, error)   { return 0, errUnsupported }
 func descriptorLimit() uint64               { return 0 }

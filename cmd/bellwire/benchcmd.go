@@ -31,6 +31,7 @@ type benchCmd struct {
 
 	benchMillionCmds `embed:""`
 	benchSecureCmds  `embed:""`
+	benchFleetCmds   `embed:""`
 }
 
 // benchOutput says where results go.

@@ -1,0 +1,269 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// The quantities of what a message costs in a fleet. Bytes are for each message
+// and other gateway.
+const (
+	messageCost   = "CPU per message"
+	peerCost      = "CPU per message and peer"
+	wireBytes     = "bytes of a batch per message"
+	readBytes     = "bytes that a peer reads per message"
+	beyond        = ", beyond the payload"
+	meanBatch     = "messages per batch"
+	savedShare    = "bytes saved by compression"
+	compressCost  = "CPU of compression per message"
+	restOfCost    = 150 * time.Millisecond // for acknowledgements, which come late
+	noPeers       = "no peers"
+	fleetTenPeers = "10 peers"
+)
+
+// fleetLoad is one load of a gateway.
+type fleetLoad struct {
+	payload, topics int
+	body            string
+	// ahead has the next messages follow when the gateway's own subscribers have the
+	// ones before, wherever those are that go to other gateways.
+	ahead bool
+	// every compares all numbers of other gateways; else the greatest one.
+	every bool
+}
+
+func fleetLoads() []fleetLoad {
+	return []fleetLoad{
+		{payload: 64, topics: 1, body: bodyRandom, every: true},
+		{payload: 64, topics: 1, body: bodyRandom, ahead: true},
+		{payload: 64, topics: 32, body: bodyRandom},
+		{payload: 1024, topics: 1, body: bodyRandom},
+		{payload: 64, topics: 1, body: bodyJSON},
+		{payload: 1024, topics: 1, body: bodyJSON},
+	}
+}
+
+func (l fleetLoad) String() string {
+	words := []string{fmt.Sprintf("%d B", l.payload)}
+	if l.payload%1024 == 0 {
+		words[0] = fmt.Sprintf("%d KiB", l.payload/1024)
+	}
+	if l.body == bodyJSON {
+		words = append(words, "of JSON")
+	}
+	if l.topics > 1 {
+		words = append(words, fmt.Sprintf("to %d topics in turn", l.topics))
+	}
+	if l.ahead {
+		words = append(words, "ahead of the peers")
+	}
+	return strings.Join(words, " ")
+}
+
+// known are the bytes of a message that are not counted: its payload, unless that
+// shrinks on its way.
+func (l fleetLoad) known() float64 {
+	if l.body == bodyJSON {
+		return 0
+	}
+	return float64(l.payload)
+}
+
+// bytes is a quantity of bytes of a message, without those that are known.
+func (l fleetLoad) bytes(quantity string) string {
+	if l.known() > 0 {
+		return quantity + beyond
+	}
+	return quantity
+}
+
+func peersLabel(n int) string {
+	switch n {
+	case 0:
+		return noPeers
+	case 1:
+		return "1 peer"
+	}
+	return fmt.Sprintf("%d peers", n)
+}
+
+// originCost measures what the other gateways cost the one that a message enters:
+// the CPU time of its process with them against that of another one that is alone,
+// under the same load, in turns.
+func (b *fleetBed) originCost(ctx context.Context) error {
+	b.r.set("in flight", b.Windows[0])
+	b.r.set("subscribers of the gateway, for each topic", b.Subscribers)
+	b.r.set("subscribers of each peer, for each topic", 1)
+	b.r.set("slice, at least", b.Slice)
+	b.r.set("for acknowledgements after each slice", restOfCost)
+	b.bar.expect(len(fleetLoads()) * b.Pairs)
+	for _, l := range fleetLoads() {
+		if err := b.loadCost(ctx, l); err != nil {
+			return fmt.Errorf("%v: %w", l, err)
+		}
+	}
+	return nil
+}
+
+// loadCost measures one load, on gateways of its own.
+func (b *fleetBed) loadCost(ctx context.Context, l fleetLoad) error {
+	defer b.clear()
+	links := b.conf.Links
+	if !l.every {
+		links = links[len(links)-1:]
+	}
+	var arms []*gathered
+	for _, n := range append([]int{0}, links...) {
+		g, err := b.gather(ctx, peersLabel(n), n)
+		if err != nil {
+			return err
+		}
+		of := load{Topics: (Config{Topic: b.Topic, Topics: l.topics}).topicNames(), Payload: l.payload, AtOnce: b.AtOnce, Body: l.body}
+		if err := b.devices(ctx, g, of); err != nil {
+			return err
+		}
+		if _, err := b.costOf(ctx, g, l, turn); err != nil { // buffers that have yet to grow
+			return err
+		}
+		arms = append(arms, g)
+	}
+	quantity := func(of string) string { return fmt.Sprintf("%v, %s", l, inFlight(b.Windows[0], of)) }
+	for pair := range b.Pairs {
+		costs := make([]float64, len(arms))
+		for i := range arms {
+			if pair%2 == 1 { // there and back again, so that none always follows the same one
+				i = len(arms) - 1 - i
+			}
+			cost, err := b.sampleCost(ctx, arms[i], l, quantity)
+			if err != nil {
+				return err
+			}
+			costs[i] = cost
+		}
+		for i, g := range arms[1:] {
+			b.add(g.system, quantity(peerCost), "µs", (costs[i+1]-costs[0])/float64(len(g.others)))
+		}
+		last := len(arms) - 1
+		b.bar.step("%s: %s µs per message alone, %s µs with %s", quantity("CPU"), number(costs[0]), number(costs[last]), arms[last].label)
+	}
+	if err := b.quiet(ctx); err != nil {
+		return err
+	}
+	return b.concludeCost(l, arms, quantity)
+}
+
+// spentOn is what messages came to.
+type spentOn struct {
+	cpu      time.Duration
+	messages float64
+}
+
+// costOf publishes for a time and tells what that cost the gateway, with what it
+// does shortly after.
+func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast time.Duration) (spent spentOn, err error) {
+	before, err := processCPU(g.pid())
+	if err != nil {
+		return spent, err
+	}
+	a, err := g.do(ctx, order{Burst: &burstOrder{Window: b.Windows[0], AtLeast: atLeast, Near: l.ahead}})
+	if err != nil {
+		return spent, err
+	}
+	if err := pause(ctx, restOfCost); err != nil {
+		return spent, err
+	}
+	after, err := processCPU(g.pid())
+	return spentOn{after - before, float64(a.Messages + 1)}, err // a burst of one is sent first
+}
+
+// sampleCost adds a sample of what a message costs a gateway, and of what goes to
+// the others.
+func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad, quantity func(string) string) (cost float64, err error) {
+	before, readBefore, err := b.counters(ctx, g)
+	if err != nil {
+		return 0, err
+	}
+	spent, err := b.costOf(ctx, g, l, b.Slice)
+	if err != nil {
+		return 0, err
+	}
+	after, readAfter, err := b.counters(ctx, g)
+	if err != nil {
+		return 0, err
+	}
+	cost = micro(spent.cpu) / spent.messages
+	b.add(g.system, quantity(messageCost), "µs", cost)
+	if len(g.others) == 0 {
+		return cost, nil
+	}
+	was, is := before.sent(), after.sent()
+	messages := float64(is.Messages - was.Messages)
+	if want := spent.messages * float64(len(g.others)); messages != want || is.Resent+is.Skipped > 0 {
+		return 0, fmt.Errorf("%s: %g messages went to other gateways, %d batches again and %d not at all: the links did not carry what was published, which is %g",
+			g.label, messages, is.Resent, is.Skipped, want)
+	}
+	b.add(g.system, quantity(l.bytes(wireBytes)), "B", float64(is.Bytes-was.Bytes)/messages-l.known())
+	b.add(g.system, quantity(l.bytes(readBytes)), "B", float64(readAfter-readBefore)/messages-l.known())
+	b.add(g.system, quantity(meanBatch), "", messages/float64(is.Batches-was.Batches))
+	made, saved := float64(after.Batches.Bytes-before.Batches.Bytes), float64(after.Batches.Saved-before.Batches.Saved)
+	b.add(g.system, quantity(savedShare), "%", 100*saved/(made+saved))
+	b.add(g.system, quantity(compressCost), "µs", float64(after.Batches.Micros-before.Batches.Micros)/spent.messages)
+	return cost, nil
+}
+
+// counters are those of a gateway's links, and how many bytes the others have read.
+func (b *fleetBed) counters(ctx context.Context, g *gathered) (s fleetStatus, read uint64, err error) {
+	for _, p := range g.others {
+		n, err := processRead(p.pid())
+		if err != nil {
+			return s, 0, err
+		}
+		read += n
+	}
+	s, err = fleetOf(ctx, g.process)
+	return s, read, err
+}
+
+// concludeCost makes the figures of a load. Only the full number of gateways
+// answers a target.
+func (b *fleetBed) concludeCost(l fleetLoad, arms []*gathered, quantity func(string) string) error {
+	var err error
+	state := func(g *gathered, of, target string) {
+		name := g.label + ", " + quantity(of)
+		err = errors.Join(err, b.r.figure(name, target, name))
+	}
+	for i := len(arms) - 1; i > 0; i-- {
+		answers := func(string) string { return "" }
+		if i == len(arms)-1 {
+			answers = func(of string) string { return b.costTarget(l, arms[i].label, of) }
+		}
+		for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressCost} {
+			state(arms[i], of, answers(of))
+		}
+	}
+	for _, g := range arms {
+		state(g, messageCost, "")
+	}
+	return err
+}
+
+func (b *fleetBed) costTarget(l fleetLoad, peers, quantity string) string {
+	if peers != fleetTenPeers || b.Windows[0] != 32 || b.Slice < 100*time.Millisecond {
+		return ""
+	}
+	return map[string]string{
+		"64 B, " + peerCost:                                "fleet-cost",
+		"64 B, " + wireBytes + beyond:                      "fleet-bytes",
+		"64 B to 32 topics in turn, " + wireBytes + beyond: "fleet-bytes-topics",
+		"64 B ahead of the peers, " + peerCost:             "fleet-cost-ahead",
+		"1 KiB, " + peerCost:                               "fleet-cost-1k",
+		"1 KiB of JSON, " + savedShare:                     "fleet-saved-1k",
+		"1 KiB of JSON, " + compressCost:                   "fleet-s2-1k",
+		"64 B of JSON, " + savedShare:                      "fleet-saved",
+		"64 B of JSON, " + compressCost:                    "fleet-s2",
+		"64 B, " + compressCost:                            "fleet-s2-random",
+	}[fmt.Sprintf("%v, %s", l, quantity)]
+}
