@@ -39,16 +39,20 @@ func newCentralService(s Settings, cfg *gateway.Config, log *slog.Logger) (*cent
 		Deliver: v.deliver, Missed: v.missed, Ended: v.ended, Away: v.away, Inject: v.inject,
 		Devices: v.devices, OnGateways: v.found, Alive: v.alive,
 	}
-	var err error
 	switch {
 	case s.sharesCentral():
 		v.state = "shared"
-		if c.URLs, _, err = centralServers(s.Central); err != nil {
+		servers, err := centralServers(s.Central)
+		if err != nil {
 			return nil, fmt.Errorf("config: central: %w", err)
+		}
+		for _, server := range servers {
+			c.URLs = append(c.URLs, server.String())
 		}
 	case s.CentralListen != "":
 		v.state = "embedded"
 	}
+	var err error
 	if c.TLS, _, err = fleetTLS(s); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}

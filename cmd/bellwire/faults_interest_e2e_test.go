@@ -41,7 +41,7 @@ func faultInterest(t *testing.T, out *bench.Result) {
 		v, err := members[0].fleet()
 		require.NoError(t, err)
 		for _, l := range v.Links {
-			total += l.Counts.BatchesSent
+			total += l.BatchesSent
 		}
 		return total
 	}
