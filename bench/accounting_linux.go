@@ -54,8 +54,8 @@ func processModes(pid int) (user, kernel time.Duration, err error) {
 	return user, kernel, nil
 }
 
-// processRead is how many bytes a process has read, by the calls that read into one
-// buffer or several: from sockets, and from files.
+// processRead is how many bytes a process has read from files and sockets with
+// read(2) and readv(2), as Go does; what comes by recv(2) is not counted.
 func processRead(pid int) (uint64, error) {
 	path := "/proc/" + strconv.Itoa(pid) + "/io"
 	n, err := strconv.ParseUint(properties(path)["rchar"], 10, 64)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,12 +16,13 @@ const (
 	peerCost      = "CPU per message and peer"
 	wireBytes     = "bytes of a batch per message"
 	readBytes     = "bytes that a peer reads per message"
-	beyond        = ", beyond the payload"
+	beyondPayload = ", beyond the payload"
 	meanBatch     = "messages per batch"
 	savedShare    = "bytes saved by compression"
 	compressCost  = "CPU of compression per message"
 	restOfCost    = 150 * time.Millisecond // for acknowledgements, which come late
 	noPeers       = "no peers"
+	floorAlone    = "C joined"
 	fleetTenPeers = "10 peers"
 )
 
@@ -75,7 +77,7 @@ func (l fleetLoad) known() float64 {
 // bytes is a quantity of bytes of a message, without those that are known.
 func (l fleetLoad) bytes(quantity string) string {
 	if l.known() > 0 {
-		return quantity + beyond
+		return quantity + beyondPayload
 	}
 	return quantity
 }
@@ -98,7 +100,7 @@ func (b *fleetBed) originCost(ctx context.Context) error {
 	b.r.set("subscribers of the gateway, for each topic", b.Subscribers)
 	b.r.set("subscribers of each peer, for each topic", 1)
 	b.r.set("slice, at least", b.Slice)
-	b.r.set("for acknowledgements after each slice", restOfCost)
+	b.r.set("for acknowledgements after each slice", b.rest())
 	b.bar.expect(len(fleetLoads()) * b.Pairs)
 	for _, l := range fleetLoads() {
 		if err := b.loadCost(ctx, l); err != nil {
@@ -108,6 +110,9 @@ func (b *fleetBed) originCost(ctx context.Context) error {
 	return nil
 }
 
+// rest is how long is waited after a slice for what comes late.
+func (b *fleetBed) rest() time.Duration { return min(restOfCost, b.Slice) }
+
 // loadCost measures one load, on gateways of its own.
 func (b *fleetBed) loadCost(ctx context.Context, l fleetLoad) error {
 	defer b.clear()
@@ -115,44 +120,103 @@ func (b *fleetBed) loadCost(ctx context.Context, l fleetLoad) error {
 	if !l.every {
 		links = links[len(links)-1:]
 	}
-	var arms []*gathered
+	var arms, floors []*gathered
 	for _, n := range append([]int{0}, links...) {
 		g, err := b.gather(ctx, peersLabel(n), n)
 		if err != nil {
 			return err
 		}
-		of := load{Topics: (Config{Topic: b.Topic, Topics: l.topics}).topicNames(), Payload: l.payload, AtOnce: b.AtOnce, Body: l.body}
-		if err := b.devices(ctx, g, of); err != nil {
-			return err
-		}
-		if _, err := b.costOf(ctx, g, l, turn); err != nil { // buffers that have yet to grow
-			return err
-		}
 		arms = append(arms, g)
 	}
-	quantity := func(of string) string { return fmt.Sprintf("%v, %s", l, inFlight(b.Windows[0], of)) }
+	if l.every {
+		var err error
+		if floors, err = b.fleetFloors(ctx, links[len(links)-1]); err != nil {
+			return err
+		}
+	}
+	all := slices.Concat(arms, floors)
+	for _, g := range all {
+		if err := b.warm(ctx, g, l); err != nil {
+			return err
+		}
+	}
 	for pair := range b.Pairs {
-		costs := make([]float64, len(arms))
-		for i := range arms {
-			if pair%2 == 1 { // there and back again, so that none always follows the same one
-				i = len(arms) - 1 - i
-			}
-			cost, err := b.sampleCost(ctx, arms[i], l, quantity)
-			if err != nil {
-				return err
-			}
-			costs[i] = cost
+		if err := b.costPair(ctx, l, all, len(arms), pair%2 == 1); err != nil {
+			return err
 		}
-		for i, g := range arms[1:] {
-			b.add(g.system, quantity(peerCost), "µs", (costs[i+1]-costs[0])/float64(len(g.others)))
-		}
-		last := len(arms) - 1
-		b.bar.step("%s: %s µs per message alone, %s µs with %s", quantity("CPU"), number(costs[0]), number(costs[last]), arms[last].label)
 	}
 	if err := b.quiet(ctx); err != nil {
 		return err
 	}
-	return b.concludeCost(l, arms, quantity)
+	return b.concludeCost(l, arms, floors)
+}
+
+// warm connects the devices of a load and sends a first burst, which finds buffers
+// that have yet to grow.
+func (b *fleetBed) warm(ctx context.Context, g *gathered, l fleetLoad) error {
+	of := load{Topics: (Config{Topic: b.Topic, Topics: l.topics}).topicNames(), Payload: l.payload, AtOnce: b.AtOnce, Body: l.body}
+	if err := b.devices(ctx, g, of); err != nil {
+		return err
+	}
+	_, err := b.costOf(ctx, g, l, min(turn, b.Slice))
+	return err
+}
+
+// costPair takes a sample of each gateway and floor, there and back again, so that
+// none always follows the same one, and adds what each peer costs.
+func (b *fleetBed) costPair(ctx context.Context, l fleetLoad, all []*gathered, arms int, back bool) error {
+	costs := make([]float64, len(all))
+	for i := range all {
+		if back {
+			i = len(all) - 1 - i
+		}
+		cost, err := b.sampleCost(ctx, all[i], l)
+		if err != nil {
+			return err
+		}
+		costs[i] = cost
+	}
+	for i, g := range all[1:arms] {
+		b.add(g.system, b.named(l, peerCost), "µs", (costs[i+1]-costs[0])/float64(g.peers))
+	}
+	for i := arms; i+1 < len(all); i += 2 {
+		b.add(all[i+1].system, b.named(l, peerCost), "µs", (costs[i+1]-costs[i])/float64(all[i+1].peers))
+	}
+	b.bar.step("%s: %s µs per message alone, %s µs with %s", b.named(l, "CPU"), number(costs[0]), number(costs[arms-1]), all[arms-1].label)
+	return nil
+}
+
+// named is a quantity of a load.
+func (b *fleetBed) named(l fleetLoad, quantity string) string {
+	return fmt.Sprintf("%v, %s", l, inFlight(b.Windows[0], quantity))
+}
+
+// fleetFloors are the C loop that joins messages, alone and with as many further
+// subscribers as there are peers: what the sends themselves cost, if one process
+// receives them all.
+func (b *fleetBed) fleetFloors(ctx context.Context, peers int) ([]*gathered, error) {
+	binary, err := buildFloor(ctx, b.dir, b.CC)
+	if err != nil {
+		b.bar.say("the C loop is left out: %s", shortened(err.Error(), 120))
+		b.r.set("C joined", "left out: "+shortened(err.Error(), 120))
+		return nil, nil
+	}
+	cpu, _ := b.cpus()
+	var floors []*gathered
+	for _, n := range []int{0, peers} {
+		label := floorAlone
+		if n > 0 {
+			label = fmt.Sprintf("C joined with %d more subscribers", n)
+		}
+		s, err := b.start(ctx, candidate{label, "bellwire", false, func(context.Context) (*process, error) {
+			return startFloor(binary, "joined", cpu, b.FloorOptions...)
+		}}, label)
+		if err != nil {
+			return nil, err
+		}
+		floors = append(floors, &gathered{system: s, peers: n})
+	}
+	return floors, nil
 }
 
 // spentOn is what messages came to.
@@ -172,7 +236,7 @@ func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast
 	if err != nil {
 		return spent, err
 	}
-	if err := pause(ctx, restOfCost); err != nil {
+	if err := pause(ctx, b.rest()); err != nil {
 		return spent, err
 	}
 	after, err := processCPU(g.pid())
@@ -181,7 +245,13 @@ func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast
 
 // sampleCost adds a sample of what a message costs a gateway, and of what goes to
 // the others.
-func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad, quantity func(string) string) (cost float64, err error) {
+func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad) (cost float64, err error) {
+	if len(g.others) == 0 {
+		spent, err := b.costOf(ctx, g, l, b.Slice)
+		cost = micro(spent.cpu) / spent.messages
+		b.add(g.system, b.named(l, messageCost), "µs", cost)
+		return cost, err
+	}
 	before, readBefore, err := b.counters(ctx, g)
 	if err != nil {
 		return 0, err
@@ -195,22 +265,26 @@ func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad, qua
 		return 0, err
 	}
 	cost = micro(spent.cpu) / spent.messages
-	b.add(g.system, quantity(messageCost), "µs", cost)
-	if len(g.others) == 0 {
-		return cost, nil
-	}
+	b.add(g.system, b.named(l, messageCost), "µs", cost)
 	was, is := before.sent(), after.sent()
 	messages := float64(is.Messages - was.Messages)
-	if want := spent.messages * float64(len(g.others)); messages != want || is.Resent+is.Skipped > 0 {
+	if want := spent.messages * float64(g.peers); messages != want || is.Resent+is.Skipped > 0 {
 		return 0, fmt.Errorf("%s: %g messages went to other gateways, %d batches again and %d not at all: the links did not carry what was published, which is %g",
 			g.label, messages, is.Resent, is.Skipped, want)
 	}
-	b.add(g.system, quantity(l.bytes(wireBytes)), "B", float64(is.Bytes-was.Bytes)/messages-l.known())
-	b.add(g.system, quantity(l.bytes(readBytes)), "B", float64(readAfter-readBefore)/messages-l.known())
-	b.add(g.system, quantity(meanBatch), "", messages/float64(is.Batches-was.Batches))
 	made, saved := float64(after.Batches.Bytes-before.Batches.Bytes), float64(after.Batches.Saved-before.Batches.Saved)
-	b.add(g.system, quantity(savedShare), "%", 100*saved/(made+saved))
-	b.add(g.system, quantity(compressCost), "µs", float64(after.Batches.Micros-before.Batches.Micros)/spent.messages)
+	for _, of := range []struct {
+		quantity, unit string
+		v              float64
+	}{
+		{l.bytes(wireBytes), "B", float64(is.Bytes-was.Bytes)/messages - l.known()},
+		{l.bytes(readBytes), "B", float64(readAfter-readBefore)/messages - l.known()},
+		{meanBatch, "", messages / float64(is.Batches-was.Batches)},
+		{savedShare, "%", 100 * saved / (made + saved)},
+		{compressCost, "µs", float64(after.Batches.Micros-before.Batches.Micros) / spent.messages},
+	} {
+		b.add(g.system, b.named(l, of.quantity), of.unit, of.v)
+	}
 	return cost, nil
 }
 
@@ -229,22 +303,26 @@ func (b *fleetBed) counters(ctx context.Context, g *gathered) (s fleetStatus, re
 
 // concludeCost makes the figures of a load. Only the full number of gateways
 // answers a target.
-func (b *fleetBed) concludeCost(l fleetLoad, arms []*gathered, quantity func(string) string) error {
+func (b *fleetBed) concludeCost(l fleetLoad, arms, floors []*gathered) error {
 	var err error
 	state := func(g *gathered, of, target string) {
-		name := g.label + ", " + quantity(of)
+		name := g.label + ", " + b.named(l, of)
 		err = errors.Join(err, b.r.figure(name, target, name))
 	}
 	for i := len(arms) - 1; i > 0; i-- {
-		answers := func(string) string { return "" }
-		if i == len(arms)-1 {
-			answers = func(of string) string { return b.costTarget(l, arms[i].label, of) }
-		}
 		for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressCost} {
-			state(arms[i], of, answers(of))
+			state(arms[i], of, b.costTarget(l, arms[i].label, of))
 		}
 	}
-	for _, g := range arms {
+	for _, g := range floors {
+		if g.peers > 0 {
+			state(g, peerCost, "")
+			name := b.named(l, peerCost)
+			most := arms[len(arms)-1].label
+			err = errors.Join(err, b.r.ratio(most+" / "+g.label+", "+name, "", most+", "+name, g.label+", "+name))
+		}
+	}
+	for _, g := range slices.Concat(arms, floors) {
 		state(g, messageCost, "")
 	}
 	return err
@@ -255,15 +333,15 @@ func (b *fleetBed) costTarget(l fleetLoad, peers, quantity string) string {
 		return ""
 	}
 	return map[string]string{
-		"64 B, " + peerCost:                                "fleet-cost",
-		"64 B, " + wireBytes + beyond:                      "fleet-bytes",
-		"64 B to 32 topics in turn, " + wireBytes + beyond: "fleet-bytes-topics",
-		"64 B ahead of the peers, " + peerCost:             "fleet-cost-ahead",
-		"1 KiB, " + peerCost:                               "fleet-cost-1k",
-		"1 KiB of JSON, " + savedShare:                     "fleet-saved-1k",
-		"1 KiB of JSON, " + compressCost:                   "fleet-s2-1k",
-		"64 B of JSON, " + savedShare:                      "fleet-saved",
-		"64 B of JSON, " + compressCost:                    "fleet-s2",
-		"64 B, " + compressCost:                            "fleet-s2-random",
+		"64 B, " + peerCost:                                       "fleet-cost",
+		"64 B, " + wireBytes + beyondPayload:                      "fleet-bytes",
+		"64 B to 32 topics in turn, " + wireBytes + beyondPayload: "fleet-bytes-topics",
+		"64 B ahead of the peers, " + peerCost:                    "fleet-cost-ahead",
+		"1 KiB, " + peerCost:                                      "fleet-cost-1k",
+		"1 KiB of JSON, " + savedShare:                            "fleet-saved-1k",
+		"1 KiB of JSON, " + compressCost:                          "fleet-s2-1k",
+		"64 B of JSON, " + savedShare:                             "fleet-saved",
+		"64 B of JSON, " + compressCost:                           "fleet-s2",
+		"64 B, " + compressCost:                                   "fleet-s2-random",
 	}[fmt.Sprintf("%v, %s", l, quantity)]
 }

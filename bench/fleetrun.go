@@ -172,6 +172,7 @@ func (b *fleetBed) clear() {
 type gathered struct {
 	*system
 	others []*process
+	peers  int // others; of a floor subscribers that stand for them
 }
 
 // gather starts a gateway, others that link to it, and a generator.
@@ -184,7 +185,7 @@ func (b *fleetBed) gather(ctx context.Context, label string, links int, more ...
 	if err != nil {
 		return nil, err
 	}
-	g := &gathered{system: s}
+	g := &gathered{system: s, peers: links}
 	command = slices.Concat(command, b.conf.Link)
 	for i := range links {
 		p, err := startLinked(ctx, command, fmt.Sprintf("peer-%d", i+1), s.fleet, rest)
@@ -197,12 +198,12 @@ func (b *fleetBed) gather(ctx context.Context, label string, links int, more ...
 }
 
 // devices connects the subscribers of a gateway, of each other one a subscriber for
-// each topic, and a publisher.
+// each topic, and a publisher. At a floor all are its own.
 func (b *fleetBed) devices(ctx context.Context, g *gathered, l load) error {
 	for _, p := range g.others {
 		l.Far = append(l.Far, p.device)
 	}
-	l.Devices = max(b.Subscribers, len(l.Topics)) + len(l.Far)*len(l.Topics)
+	l.Devices = max(b.Subscribers, len(l.Topics)) + g.peers*len(l.Topics)
 	l.Spin = false // the CPU is that of the other gateways
 	return b.connect(ctx, g.system, l)
 }

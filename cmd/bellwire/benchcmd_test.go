@@ -133,3 +133,16 @@ func TestBenchSecureServers(t *testing.T) {
 	_, err := parse(append(append([]string{"bench"}, c.Usual[2:]...), c.DeviceCA...), func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
 	require.NoError(t, err)
 }
+
+// What a fleet is started with is understood by the gateway that is shipped.
+func TestBenchFleetServers(t *testing.T) {
+	e := &env{program: "bin/bellwire"}
+	cmd, err := parse([]string{"bench", "fleet", "--quick"}, func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
+	require.NoError(t, err)
+	require.NotNil(t, cmd)
+	c := (&benchFleetCmd{Join: "--name {name} --peer-listen {peer} --central off", Link: "--peer {other}", ServeFlags: "--pprof", Pin: true}).config(e)
+	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--pprof"}, c.Server)
+	require.Equal(t, []string{"bin/bellwire", "bench", "generate"}, c.Generator)
+	require.Equal(t, []string{"--peer", "{other}"}, c.Link)
+	require.True(t, c.Pin)
+}
