@@ -143,7 +143,8 @@ func (c *Central) binding() {
 }
 
 func (c *Central) bindOn(l *link, changed <-chan *nats.Msg, all *sync.WaitGroup) {
-	for wait := time.Duration(0); ; wait = bindEach {
+	wait := time.Duration(0)
+	for {
 		timer := time.NewTimer(wait)
 		select {
 		case <-l.ctx.Done():
@@ -158,17 +159,12 @@ func (c *Central) bindOn(l *link, changed <-chan *nats.Msg, all *sync.WaitGroup)
 		found, err := c.streams(l)
 		if err != nil {
 			c.log.Debug("central: streams are not known", "error", err)
-			signalAfter(l.ctx, c.bound.again, time.Second)
+			wait = time.Second
 			continue
 		}
+		wait = bindEach
 		c.rebind(found, all)
 	}
-}
-
-// signalAfter signals once some time has passed.
-func signalAfter(ctx context.Context, ch chan struct{}, d time.Duration) {
-	timer := time.AfterFunc(d, func() { signal(ch) })
-	context.AfterFunc(ctx, func() { timer.Stop() })
 }
 
 // streams are those that take messages of topics.
@@ -220,7 +216,7 @@ func (c *Central) rebind(found []*binding, all *sync.WaitGroup) {
 	c.bound.mu.Unlock()
 	if len(came) > 0 && !first {
 		// What was under way when the topics changed sides belongs to neither.
-		c.in.missed(missing{})
+		c.in.missed()
 	}
 	for _, b := range gone {
 		b.cancel()

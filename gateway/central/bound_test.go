@@ -129,7 +129,7 @@ func beginsNow(t *testing.T, cfg Config, check func(old int)) {
 	store(t, c, "orders/often", 0, 50)
 	// The link is lost before it was noted how far the stream was read.
 	l, _ := c.link()
-	c.down(l.nc)
+	c.down()
 	_, err = c.Subscribe("acme", "orders/often")
 	require.NoError(t, err)
 	c.up(l.nc)
@@ -279,4 +279,30 @@ func TestBoundStreamIsMadeAnew(t *testing.T) {
 		return slices.ContainsFunc(got.events(), func(g event) bool { return g.at.Life == after && !g.missed })
 	}, "the new life")
 	require.Equal(t, after, last.Life)
+}
+
+// A stream that does not take a message, as one that is full, has publishers refused with a
+// code until it takes them again. It is of all tenants here, and made without Bellwire.
+func TestBoundStreamRefuses(t *testing.T) {
+	c, got := start(t, Config{})
+	l, _ := c.link()
+	stream, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{
+		Name: "FEW", Subjects: []string{"bw.t.*.few.>", "elsewhere"}, MaxMsgs: 1, Discard: jetstream.DiscardNew, Storage: jetstream.MemoryStorage,
+	})
+	require.NoError(t, err)
+	eventually(t, func() bool { _, bound := c.At("acme", "few/a"); return bound }, "the stream is found")
+	_, err = c.Subscribe("acme", "few/#")
+	require.NoError(t, err)
+	require.NoError(t, c.bound.named("FEW").following.wait(t.Context(), c.subs.edited()))
+	require.NoError(t, c.Publish("acme", "few/a", []byte("1")))
+	eventually(t, func() bool { return len(got.payloads("few/a")) == 1 }, "the first one")
+	require.NoError(t, c.Publish("acme", "few/a", []byte("2")))
+	eventually(t, func() bool { return c.Publish("acme", "few/a", []byte("3")) != nil }, "it is refused")
+	require.Equal(t, wire.CodeCentralAway, wire.CodeOf(c.Publish("acme", "few/a", nil)))
+	require.NoError(t, c.Publish("acme", "plain", nil), "others go on")
+	require.NotZero(t, c.Stats().Unstored)
+	require.NoError(t, stream.Purge(t.Context()))
+	eventually(t, func() bool { return c.Publish("acme", "few/a", []byte("4")) == nil }, "it is tried again")
+	eventually(t, func() bool { return slices.Contains(got.payloads("few/a"), "4") }, "it is taken")
+	require.NotContains(t, got.payloads("few/a"), "2")
 }

@@ -35,6 +35,7 @@ type Central struct {
 	group   string // queue group of all subscriptions of this gateway
 	server  *embedded
 	ready   chan struct{} // closed when the service was reached for the first time
+	reached func()        // closes ready
 	done    chan struct{} // closed when Run has returned
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -93,6 +94,7 @@ func New(cfg Config) (*Central, error) {
 		ready: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
 		refused: rate.Sometimes{Interval: time.Minute},
 	}
+	c.reached = sync.OnceFunc(func() { close(c.ready) })
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	if len(cfg.URLs) == 0 {
 		c.server = &embedded{cfg: cfg, log: cfg.Logger}
@@ -127,7 +129,7 @@ func (c *Central) Run(ctx context.Context) error {
 		c.cancel()
 		if nc != nil {
 			nc.Close() // ends what waits for the socket
-			c.down(nc)
+			c.down()
 		}
 		all.Wait()
 		c.injecting.Wait()
@@ -200,8 +202,8 @@ func (c *Central) options() []nats.Option {
 		nats.Timeout(dialTimeout), nats.PingInterval(pingEach), nats.MaxPingsOutstanding(pingsOut), nats.FlusherTimeout(writeTimeout),
 		// What waits for a connection waits in the outbox, or is refused.
 		nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
-		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
-			c.down(nc)
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			c.down()
 			if c.ctx.Err() == nil {
 				c.log.Warn("central is away", "error", err)
 			}
@@ -220,14 +222,17 @@ func (c *Central) options() []nats.Option {
 
 // trouble is an error that the client has nobody else to tell.
 func (c *Central) trouble(_ *nats.Conn, sub *nats.Subscription, err error) {
-	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil {
-		c.in.missed(missing{})
+	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && sub.Queue == c.group {
+		c.in.missed()
 	}
 	c.log.Warn("central", "error", err)
 }
 
-// up begins a link.
+// up begins a link. A connection that is lost again by now will be told of when it is back.
 func (c *Central) up(nc *nats.Conn) {
+	if !nc.IsConnected() {
+		return
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		c.log.Error("central", "error", err)
@@ -244,18 +249,14 @@ func (c *Central) up(nc *nats.Conn) {
 	c.mu.Unlock()
 	c.out.open()
 	c.log.Info("central is there", "server", nc.ConnectedUrlRedacted(), "cluster", nc.ConnectedClusterName())
-	select {
-	case <-c.ready:
-	default:
-		close(c.ready)
-	}
+	c.reached()
 	if c.cfg.Away != nil {
 		c.cfg.Away(false)
 	}
 }
 
 // down ends the link: what waits to be sent is lost, and subscribers are told.
-func (c *Central) down(*nats.Conn) {
+func (c *Central) down() {
 	c.mu.Lock()
 	l := c.conn
 	c.conn = nil
@@ -266,7 +267,7 @@ func (c *Central) down(*nats.Conn) {
 	}
 	l.cancel()
 	c.counts.lost.Add(uint64(c.out.shut()))
-	c.in.missed(missing{})
+	c.in.missed()
 	if c.cfg.Away != nil {
 		c.cfg.Away(true)
 	}

@@ -17,8 +17,8 @@ import (
 // Config is where the central service is and who is told what comes from it. The
 // zero value is a server in this process, in memory, without a port.
 //
-// Callbacks come from goroutines of this package, never while it holds a lock. Nil
-// is nobody to tell.
+// Callbacks come from goroutines of this package. They may call all methods of a Central but
+// Run, Shutdown and Close. Nil is nobody to tell.
 type Config struct {
 	// Name of this gateway, for its lease and its connections. Default "bellwire".
 	Name string
@@ -87,7 +87,8 @@ type Config struct {
 // Embedded is a NATS server with JetStream in this process.
 type Embedded struct {
 	// Listen offers it to the fleet. Empty: no port. Beyond loopback it needs
-	// Config.TLS, or Insecure.
+	// Config.TLS, or Insecure. Without TLS whoever can connect reads and writes
+	// everything of every tenant, on loopback too.
 	Listen string
 	// Dir keeps records and streams; each write is on the disk before it is
 	// acknowledged. Of one process at a time. Empty: all is in memory and ends with the

@@ -260,7 +260,7 @@ func (c *Central) open(ctx context.Context, l *link, b *binding, patterns []stri
 		cursor = info.State.LastSeq
 	} else if info.State.FirstSeq > cursor+1 || info.Config.MaxMsgsPerSubject > 0 && info.State.LastSeq > cursor {
 		// The stream did not wait: what it dropped is not known.
-		c.missed(missing{life: b.life})
+		c.missed("", "", b.life)
 		cursor = max(cursor, info.State.FirstSeq-1)
 	}
 	f.advance(cursor)

@@ -1,10 +1,6 @@
 package central
 
-import (
-	"sync"
-
-	"github.com/bellwire/bellwire/wire"
-)
+import "sync"
 
 // arrival is a message that waits for whoever delivers, or the place of some that are
 // missing.
@@ -12,12 +8,6 @@ type arrival struct {
 	tenant, topic string
 	missing       bool
 	payload       []byte
-}
-
-// missing says which messages will not come: Config.Missed has the rules.
-type missing struct {
-	tenant, topic string
-	life          wire.Life
 }
 
 // inbox is what has come and was not delivered yet, in order and bounded. What does not
@@ -58,8 +48,8 @@ func (b *inbox) add(a arrival) bool {
 	return true
 }
 
-// missed tells all topics without a stream.
-func (b *inbox) missed(missing) {
+// missed says that something is missing of all topics without a stream.
+func (b *inbox) missed() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.miss("", "")

@@ -123,8 +123,8 @@ func TestInbox(t *testing.T) {
 		b.freed(&all[i])
 	}
 	require.True(t, b.add(message("b", 50)))
-	b.missed(missing{})
-	b.missed(missing{})
+	b.missed()
+	b.missed()
 	all = b.take(all)
 	require.Equal(t, []arrival{hole("b"), message("b", 50), {missing: true}}, all)
 	for i := range all {

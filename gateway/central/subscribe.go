@@ -184,7 +184,7 @@ func (c *Central) deliver() {
 			}
 			a := &all[i]
 			if a.missing {
-				c.missed(missing{tenant: a.tenant, topic: a.topic})
+				c.missed(a.tenant, a.topic, 0)
 			} else {
 				c.hand(a.tenant, a.topic, wire.Position{}, a.payload)
 			}
@@ -202,8 +202,8 @@ func (c *Central) hand(tenant, topic string, at wire.Position, payload []byte) {
 	}
 }
 
-func (c *Central) missed(m missing) {
+func (c *Central) missed(tenant, topic string, life wire.Life) {
 	if c.cfg.Missed != nil {
-		c.cfg.Missed(m.tenant, m.topic, m.life)
+		c.cfg.Missed(tenant, topic, life)
 	}
 }

@@ -141,7 +141,11 @@ func (w *watch) born(ctx context.Context, l *link) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return status.(*jetstream.KeyValueBucketStatus).StreamInfo().Created, nil
+	s, ok := status.(*jetstream.KeyValueBucketStatus)
+	if !ok {
+		return time.Time{}, errOtherBucket
+	}
+	return s.StreamInfo().Created, nil
 }
 
 // one tells a record if it is news.
