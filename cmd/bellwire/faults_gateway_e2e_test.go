@@ -207,16 +207,9 @@ func (m *member) destroy() {
 type linksView struct {
 	Central string `json:"central"`
 	Links   []struct {
-		Name   string `json:"name"`
-		State  string `json:"state"`
-		Counts struct {
-			BatchesSent uint64 `json:"batches_sent"`
-			Sent        uint64 `json:"messages_sent"`
-			SentBytes   uint64 `json:"bytes_sent"`
-			Resent      uint64 `json:"batches_resent"`
-			Fetched     uint64 `json:"fetched"`
-			Missed      uint64 `json:"missed"`
-		} `json:"counts"`
+		Name        string `json:"name"`
+		State       string `json:"state"`
+		BatchesSent uint64 `json:"batches_sent"`
 	} `json:"links"`
 }
 
@@ -236,9 +229,10 @@ func (m *member) fleet() (v linksView, err error) {
 // linked says whether there is a link to another gateway, as this one sees it.
 func (m *member) linked(other string) bool {
 	v, err := m.fleet()
-	if err != nil {
-		return false
-	}
+	return err == nil && v.linked(other)
+}
+
+func (v linksView) linked(other string) bool {
 	for _, l := range v.Links {
 		if l.Name == other && l.State == "linked" {
 			return true

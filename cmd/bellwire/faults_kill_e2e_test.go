@@ -22,11 +22,9 @@ func faultKill(t *testing.T, out *bench.Result) {
 	kills, every, down := sized(2, 20), sized(6*time.Second, 15*time.Second), sized(2*time.Second, 4*time.Second)
 	rules := faultRules()
 	rules.Floor = l.floor(time.Duration(kills)*every, map[string]uint64{"kill": uint64(kills)})
-	var controls []*control
-	if !inFull() {
-		controls = []*control{withoutProof(), withoutEnd(), withoutDedupe(), withoutReplay()}
-	}
-	tr := newTrial(t, l, rules, nil, centralOffArgs, controls...)
+	tr := newTrial(t, setup{
+		load: l, rules: rules, args: centralOffArgs, controls: []*control{withoutProof(), withoutEnd(), withoutDedupe(), withoutReplay()},
+	})
 	tr.publish()
 	for i := range kills {
 		pause(t.Context(), every/2)

@@ -22,21 +22,17 @@ func faultPartition(t *testing.T, out *bench.Result) {
 	l := load{
 		gateways: 3, devices: sized(20, 100), each: 2, topics: sized(10, 50), rate: sized(100, 500), payload: 64, stay: true,
 	}
-	rounds, lasts, rests, flaps := sized(1, 4), sized(7*time.Second, 10*time.Second), sized(6*time.Second, 10*time.Second), sized(3, 10)
+	rounds, lasts, rests, flaps := sized(1, 4), sized(7*time.Second, 10*time.Second), sized(4*time.Second, 10*time.Second), sized(3, 10)
 	rules := faultRules()
 	rules.Floor = l.floor(0, map[string]uint64{
 		"two-way cut": uint64(rounds), "one-way cut": uint64(2 * rounds), "flap": uint64(rounds * flaps),
 	})
-	// What is cut off at the end of a cut comes after it, so in the middle of a trial deliveries are behind.
-	var controls []*control
-	if !inFull() {
-		controls = []*control{withoutProof(), withoutFetch(), withoutDedupe()}
-	}
 	dir := t.TempDir()
 	fleetCertificates(t, dir, "g1", "g2", "g3")
-	tr := newTrial(t, l, rules, n.spaces, func(m *member) []string {
-		return append(fleetCertificateArgs(dir, m.name), "--central", "off")
-	}, controls...)
+	tr := newTrial(t, setup{
+		load: l, rules: rules, spaces: n.spaces, controls: []*control{withoutProof(), withoutFetch(), withoutDedupe()},
+		args: func(m *member) []string { return append(fleetCertificateArgs(dir, m.name), "--central", "off") },
+	})
 	p := &partitions{trial: tr, network: n, out: out}
 	tr.publish()
 	pause(t.Context(), rests/2)
@@ -134,7 +130,8 @@ func (p *partitions) noticed(name string, begin time.Time, a int, others []*memb
 	}
 	took := time.Since(begin)
 	p.out.Add("partition: until a "+name+" was noticed on both sides", "s", took.Seconds())
-	require.LessOrEqual(p.t, took, 3*time.Second, "a %s is noticed within 3 s", name)
+	// In CI others have the processors as well.
+	require.LessOrEqual(p.t, took, sized(5*time.Second, 3*time.Second), "a %s is noticed that soon", name)
 }
 
 // healed waits until all links are there again.

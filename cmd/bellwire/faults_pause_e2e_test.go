@@ -20,12 +20,7 @@ func faultPause(t *testing.T, out *bench.Result) {
 	pauses, lasts, rests := sized(1, 3), sized(7*time.Second, 15*time.Second), sized(6*time.Second, 15*time.Second)
 	rules := faultRules()
 	rules.Floor = l.floor(0, map[string]uint64{"pause": uint64(pauses)})
-	// Who stands still takes nothing from its devices, so their messages are late by as much as it stood still.
-	var controls []*control
-	if !inFull() {
-		controls = []*control{withoutProof(), withoutFetch(), withoutDedupe()}
-	}
-	tr := newTrial(t, l, rules, nil, centralOffArgs, controls...)
+	tr := newTrial(t, setup{load: l, rules: rules, args: centralOffArgs, controls: []*control{withoutProof(), withoutFetch(), withoutDedupe()}})
 	tr.publish()
 	pause(t.Context(), rests/2)
 	for i := range pauses {

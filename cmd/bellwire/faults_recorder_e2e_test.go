@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bellwire/bellwire/peer/history"
+	"github.com/bellwire/bellwire/wire"
 )
 
 // recorder tells what happens to the history, from any goroutine, and the time of it.
@@ -164,6 +165,26 @@ func withoutFetch() *control {
 				skip[key]--
 				return nil
 			}
+		}
+		return []history.Event{e}
+	}}
+}
+
+// withoutAlarm is a fleet that believes a list from which gateways have vanished.
+func withoutAlarm() *control {
+	return &control{name: "no guard against mass expiry", want: history.Failed, rule: history.Honest, alter: func(e history.Event) []history.Event {
+		if e.Kind == history.Message && e.Offset == 20 {
+			return []history.Event{e, {At: e.At, Kind: history.End, Who: e.Who, Topic: e.Topic, Life: e.Life, How: wire.EndLost}}
+		}
+		return []history.Event{e}
+	}}
+}
+
+// withoutSome is a fleet that loses a message now and then and does not know it.
+func withoutSome() *control {
+	return &control{name: "no counting", want: history.Failed, rule: history.Honest, alter: func(e history.Event) []history.Event {
+		if e.Kind == history.Message && e.Offset%20 == 0 {
+			return nil
 		}
 		return []history.Event{e}
 	}}

@@ -54,27 +54,43 @@ type trial struct {
 	ctx        context.Context
 }
 
-// newTrial starts a fleet and has its devices subscribe. spaces are the namespaces of the gateways; nil: they share this
-// one. args are what each gateway gets beside the usual.
-func newTrial(t *testing.T, l load, rules history.Rules, spaces []*namespace, args func(m *member) []string, controls ...*control) *trial {
+// setup is how a trial begins.
+type setup struct {
+	load     load
+	rules    history.Rules
+	spaces   []*namespace             // of the gateways; nil: they share this one
+	discover bool                     // gateways find each other; else each is told of all others
+	before   func(rec *recorder)      // what is to run before them; nil: nothing
+	args     func(m *member) []string // what each of them gets beside the usual
+	controls []*control
+}
+
+// newTrial starts a fleet and has its devices subscribe.
+func newTrial(t *testing.T, s setup) *trial {
 	t.Helper()
-	tr := &trial{t: t, load: l, rec: newRecorder(rules, controls...)}
+	if inFull() {
+		s.controls = nil // they are tried in the short form, and would cost as much as the trial
+	}
+	tr := &trial{t: t, load: s.load, rec: newRecorder(s.rules, s.controls...)}
 	tr.ctx, tr.stopAll = context.WithCancel(context.Background())
 	t.Cleanup(tr.end)
-	for i := range l.gateways {
+	for i := range s.load.gateways {
 		var space *namespace
-		if spaces != nil {
-			space = spaces[i]
+		if s.spaces != nil {
+			space = s.spaces[i]
 		}
 		tr.members = append(tr.members, newMember(t, tr.rec, fmt.Sprintf("g%d", i+1), space))
 	}
 	for _, m := range tr.members {
 		for _, other := range tr.members {
-			if m != other {
+			if m != other && !s.discover {
 				m.args = append(m.args, "--peer", other.peer)
 			}
 		}
-		m.args = append(m.args, args(m)...)
+		m.args = append(m.args, s.args(m)...)
+	}
+	if s.before != nil {
+		s.before(tr.rec)
 	}
 	for _, m := range tr.members {
 		m.start()
