@@ -142,7 +142,7 @@ func writeGateways(w io.Writer, gateways []gateway.FleetGateway, now time.Time) 
 func writeLinks(w io.Writer, links []gateway.FleetLink, now time.Time) {
 	fmt.Fprintln(w, "LINK TO\tSTATE\tSINCE\tDELAY\tSENT\tBATCH\tBYTES\tWAITING\tSKIPPED\tRECEIVED\tFETCHED\tMISSED\tREFUSED")
 	for _, l := range links {
-		c, state := &l.Counts, l.State
+		c, state := &l.LinkCounts, l.State
 		if l.Error != "" && state != "linked" {
 			state += ": " + l.Error
 		}

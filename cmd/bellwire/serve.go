@@ -55,8 +55,17 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
 	cfg.Audit = audit
 	v.admins(&cfg)
+	if v.central = newCentralService(s.Settings, log); v.central != nil {
+		defer v.central.stop()
+		cfg.Central, cfg.Directory = v.central, v.central
+	}
 	if v.gateway, err = gateway.New(cfg); err != nil {
 		return err
+	}
+	if v.central != nil {
+		if err := v.central.attach(v.gateway, s.Settings); err != nil {
+			return err
+		}
 	}
 	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(budget / 100 * softMemory)
@@ -103,6 +112,7 @@ const (
 type service struct {
 	env      *env
 	gateway  *gateway.Gateway
+	central  *centralService // nil: none
 	settings *effective
 	log      *slog.Logger
 	level    *slog.LevelVar
@@ -120,10 +130,15 @@ func (v *service) run(signals <-chan os.Signal) error {
 	served := make(chan error, 1)
 	go func() { served <- v.gateway.Serve(context.Background()) }()
 	ready := v.gateway.Ready()
+	var lost <-chan error
 	for {
 		select {
 		case <-ready:
 			ready = nil
+			if v.central != nil {
+				v.central.start()
+				lost = v.central.failed
+			}
 			v.announce()
 		case s := <-signals:
 			if s == syscall.SIGHUP {
@@ -133,6 +148,10 @@ func (v *service) run(signals <-chan os.Signal) error {
 			}
 		case answer := <-v.reloads:
 			answer <- v.reload()
+		case err := <-lost:
+			_ = v.gateway.Close() // it has no error of its own
+			<-served
+			return err
 		case err := <-served:
 			if errors.Is(err, syscall.EADDRINUSE) {
 				return fmt.Errorf("%w: something else listens there; stop it, or take another address (port 0 finds a free one)", err)
@@ -176,6 +195,9 @@ func (v *service) leave() {
 	v.leaving = true
 	v.log.Info("draining; a second signal closes at once", "spread", v.drain.Spread.String(), "within", v.drain.Within.String())
 	v.tell(notifyStopping)
+	if v.central != nil {
+		v.central.unlist() // at once, so that nobody is sent here any more
+	}
 	go func() { _ = v.gateway.Shutdown(context.Background()) }() // its only error is the context's
 }
 
