@@ -146,7 +146,7 @@ func (s *FleetStatus) listed(m Member) {
 	g := &s.Gateways[i]
 	g.Version, g.Address = m.Version, cmp.Or(m.Address, g.Address)
 	if !g.Self {
-		g.Devices = &m.Devices
+		g.Devices = m.Devices
 	}
 }
 

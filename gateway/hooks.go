@@ -62,6 +62,6 @@ type Member struct {
 	Life    wire.Life
 	Address string // for other gateways
 	Version string
-	Devices int64 // when it last said so
+	Devices *int64 // when it last said so; nil: unknown
 	Since   time.Time
 }

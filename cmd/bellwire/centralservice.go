@@ -1,153 +1,179 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/gateway/central"
 	"github.com/bellwire/bellwire/wire"
-	"golang.org/x/time/rate"
 )
 
-// centralService joins a gateway and the central service: neither knows the other.
+// centralService is the central service of a gateway: each knows of the other only what it asks for, and this is between.
 type centralService struct {
-	central *central.Central
-	state   string // how the fleet has it, while it is not away
-	log     *slog.Logger
-	refused rate.Sometimes // says in the log that a message was not delivered
+	*central.Central
+	gateway   *gateway.Gateway
+	log       *slog.Logger
+	state     string // in a word, while it is there
+	advertise string // peer_advertise
 
-	gateway atomic.Pointer[gateway.Gateway] // nil until start
-	ctx     context.Context
+	ctx     context.Context // ends with the service
 	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
+	listed  context.Context // ends before
+	unlist  context.CancelFunc
+	running sync.WaitGroup
+	listing sync.WaitGroup
+	failed  chan error // why it cannot go on
 }
 
-// newCentralService makes the central service that the settings name, and has the gateway use it; nil if they name none.
-func newCentralService(s Settings, cfg *gateway.Config, log *slog.Logger) (*centralService, error) {
+var _ gateway.CentralStreams = (*centralService)(nil)
+
+// newCentralService is the central service that settings ask for, before it has a gateway; nil: none.
+func newCentralService(s Settings, log *slog.Logger) *centralService {
 	if s.Central == centralOff {
-		return nil, nil
+		return nil
 	}
-	v := &centralService{log: log, state: "private", refused: rate.Sometimes{Interval: time.Minute}}
-	v.ctx, v.cancel = context.WithCancel(context.Background())
-	c := central.Config{
-		Name: cfg.Name, Embedded: central.Embedded{Listen: s.CentralListen, Dir: s.Data}, Insecure: s.Insecure, Logger: log,
-		Deliver: v.deliver, Missed: v.missed, Ended: v.ended, Away: v.away, Inject: v.inject,
-		Devices: v.devices, OnGateways: v.found, Alive: v.alive,
-	}
+	c := &centralService{log: log, state: "embedded", advertise: s.PeerAdvertise, failed: make(chan error, 1)}
 	switch {
 	case s.sharesCentral():
-		v.state = "shared"
-		servers, err := centralServers(s.Central)
-		if err != nil {
-			return nil, fmt.Errorf("config: central: %w", err)
-		}
-		for _, server := range servers {
-			c.URLs = append(c.URLs, server.String())
-		}
-	case s.CentralListen != "":
-		v.state = "embedded"
+		c.state = "shared"
+	case s.inFleet() && s.CentralListen == "":
+		c.state = "private"
 	}
-	var err error
-	if c.TLS, _, err = fleetTLS(s); err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	if v.central, err = central.New(c); err != nil {
-		return nil, fmt.Errorf("config: %w", err)
-	}
-	cfg.Central, cfg.Directory = v.central, v
-	return v, nil
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.listed, c.unlist = context.WithCancel(c.ctx)
+	return c
 }
 
-// start has the service connect. What comes from the channel is why it ended by itself, which a gateway does not go on
-// after: a directory of another process, an address in use.
-func (v *centralService) start(g *gateway.Gateway) (ended <-chan error, err error) {
-	if v == nil {
-		return nil, nil
+// centralConfig is what package central asks for, but for what is between it and the gateway.
+func centralConfig(s Settings, log *slog.Logger) (central.Config, error) {
+	cfg := central.Config{Prefix: centralPrefix(s.Cluster), Insecure: s.Insecure, Logger: log}
+	config, _, err := fleetTLS(s)
+	if err != nil {
+		return cfg, fmt.Errorf("config: %w", err)
 	}
-	v.gateway.Store(g)
-	g.CentralAway(true) // until it says otherwise
-	failed := make(chan error, 1)
-	v.tasks.Go(func() {
-		if err := v.central.Run(v.ctx); err != nil {
-			failed <- err
+	cfg.TLS = config
+	if !s.sharesCentral() {
+		cfg.Embedded = central.Embedded{Listen: s.CentralListen, Dir: s.Data}
+		return cfg, nil
+	}
+	servers, err := centralServers(s.Central)
+	if err != nil {
+		return cfg, fmt.Errorf("config: central: %w", err)
+	}
+	for _, server := range servers {
+		cfg.URLs = append(cfg.URLs, server.String())
+	}
+	return cfg, nil
+}
+
+// centralPrefix begins the subjects of a fleet. Fleets that share a NATS cluster have names of their own, and so subjects
+// of their own.
+func centralPrefix(cluster string) string {
+	if cluster == defaultCluster {
+		return "bw"
+	}
+	return "bw-" + strings.ReplaceAll(cluster, ".", "_")
+}
+
+// attach makes the service for a gateway that has been made and does not serve yet.
+func (c *centralService) attach(g *gateway.Gateway, s Settings) error {
+	cfg, err := centralConfig(s, c.log)
+	if err != nil {
+		return err
+	}
+	c.gateway = g
+	cfg.Name = g.Name()
+	cfg.Deliver = c.deliver
+	cfg.Missed = func(tenant, _ string, _ wire.Life) { g.CentralMissed(tenant) }
+	cfg.Ended = g.CentralEnded
+	cfg.Away = g.CentralAway
+	cfg.Inject = c.inject
+	cfg.OnGateways = c.found
+	cfg.Alive = c.alive
+	cfg.Devices = func() int64 { return g.Status().Sessions }
+	c.Central, err = central.New(cfg)
+	return err
+}
+
+// start begins when the gateway serves: then its addresses are known, and what comes has somewhere to go.
+func (c *centralService) start() {
+	c.running.Go(func() {
+		if err := c.Run(c.ctx); err != nil && c.ctx.Err() == nil && !errors.Is(err, central.ErrClosed) {
+			c.failed <- err
 		}
 	})
-	return failed, nil
-}
-
-// announce puts the gateway, which serves now, on the fleet's list.
-func (v *centralService) announce(g *gateway.Gateway) {
-	if v == nil {
-		return
+	status := c.gateway.Status()
+	self := central.Gateway{
+		Name: c.gateway.Name(), Life: status.Life, PeerAddr: c.advertise, Version: thisBuild().Version, Since: status.Started,
 	}
-	status := g.Status()
-	me := central.Gateway{Name: status.Name, Life: status.Life, Version: thisBuild().Version, Since: status.Started, PeerAddr: g.PeerAdvertised()}
+	if a := c.gateway.PeerAddr(); a != nil {
+		self.PeerAddr = cmp.Or(c.advertise, a.String())
+	}
 	for _, address := range []string{status.Listen, status.ListenTLS} {
 		if address != "" {
-			me.DeviceAddrs = append(me.DeviceAddrs, address)
+			self.DeviceAddrs = append(self.DeviceAddrs, address)
 		}
 	}
-	if a := g.AdminAddr(); a != nil {
-		me.AdminAddr = a.String()
+	if a := c.gateway.AdminAddr(); a != nil {
+		self.AdminAddr = a.String()
 	}
-	v.tasks.Go(func() {
-		err := v.central.Announce(v.ctx, me, func(err error) {
-			v.log.Error("this gateway is not on the fleet's list", "error", err)
+	c.listing.Go(func() {
+		_ = c.Announce(c.listed, self, func(err error) { // its error is the context's
+			c.log.Warn("this gateway is not on the fleet's list", "error", err)
 		})
-		if v.ctx.Err() == nil {
-			v.log.Error("this gateway is not on the fleet's list any more", "error", err)
-		}
 	})
 }
 
-// centralLeaves is how long the central service may take to send what waits.
-const centralLeaves = 2 * time.Second
-
-// stop takes the gateway off the list and closes the connection, or the server.
-func (v *centralService) stop() {
-	if v == nil {
-		return
+// stop takes the gateway off the list, sends what waits, and returns when nothing of the service is left.
+func (c *centralService) stop() {
+	defer c.cancel()
+	c.unlist()
+	c.listing.Wait()
+	if c.Central != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), centralGoodbye)
+		defer cancel()
+		_ = c.Shutdown(ctx) // what could not be sent is lost with the process
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), centralLeaves)
-	defer cancel()
-	v.cancel()
-	_ = v.central.Shutdown(ctx) // what it could not send was published at most once
-	v.tasks.Wait()
+	c.running.Wait()
 }
 
-func (v *centralService) deliver(tenant, topic string, at wire.Position, payload []byte) {
-	if err := v.gateway.Load().FromCentral(v.ctx, tenant, topic, at, payload); err != nil && v.ctx.Err() == nil {
-		v.refused.Do(func() { v.log.Warn("a message of the central service was not delivered", "error", err) })
-	}
-}
+// centralGoodbye is how long what waits may take to be sent at the end.
+const centralGoodbye = 2 * time.Second
 
-func (v *centralService) missed(tenant, _ string, _ wire.Life) {
-	v.gateway.Load().CentralMissed(tenant)
-}
-func (v *centralService) ended(life wire.Life) { v.gateway.Load().CentralEnded(life) }
-
-func (v *centralService) away(away bool) {
-	if g := v.gateway.Load(); g != nil {
-		g.CentralAway(away)
+// deliver gives what the service brings to the devices.
+func (c *centralService) deliver(tenant, topic string, at wire.Position, payload []byte) {
+	if err := c.gateway.FromCentral(c.ctx, tenant, topic, at, payload); err != nil && c.ctx.Err() == nil {
+		c.log.Debug("a message of the central service was not delivered", "tenant", tenant, "topic", topic, "error", err)
 	}
 }
 
 // inject publishes for a backend (BC-11).
-func (v *centralService) inject(ctx context.Context, tenant, topic string, payload []byte) (wire.Position, error) {
-	r, err := v.gateway.Load().Publish(ctx, tenant, topic, payload)
-	return wire.Position{Life: r.Life, Offset: r.Offset}, err
+func (c *centralService) inject(ctx context.Context, tenant, topic string, payload []byte) (wire.Position, error) {
+	receipt, err := c.gateway.Publish(ctx, tenant, topic, payload)
+	return wire.Position{Life: receipt.Life, Offset: receipt.Offset}, err
 }
 
-func (v *centralService) devices() int64 { return v.gateway.Load().Status().Sessions }
+// found has the gateway link to those that are on the list (BC-13).
+func (c *centralService) found(all []central.Gateway, _ int) {
+	addresses := make(map[string]string, len(all))
+	for _, g := range all {
+		if g.PeerAddr != "" && g.Name != c.gateway.Name() {
+			addresses[g.Name] = g.PeerAddr
+		}
+	}
+	c.gateway.SetPeers(addresses)
+}
 
-// alive says whether a gateway that is not heard of answers on its link.
-func (v *centralService) alive(name string) bool {
-	for _, l := range v.gateway.Load().Links() {
+// alive says whether a gateway answers on its link, whatever its lease says.
+func (c *centralService) alive(name string) bool {
+	for _, l := range c.gateway.Links() {
 		if l.Name == name && l.State == "linked" {
 			return true
 		}
@@ -155,32 +181,25 @@ func (v *centralService) alive(name string) bool {
 	return false
 }
 
-// found has the gateway link to those that are listed.
-func (v *centralService) found(all []central.Gateway, _ int) {
-	g := v.gateway.Load()
-	peers := make(map[string]string, len(all))
-	for _, other := range all {
-		if other.Name != g.Name() && other.PeerAddr != "" {
-			peers[other.Name] = other.PeerAddr
-		}
-	}
-	g.SetPeers(peers)
+// Bound is what [gateway.CentralStreams] asks for.
+func (c *centralService) Bound(tenant, topic string) (wire.Position, bool) {
+	return c.At(tenant, topic)
 }
 
-// Members implements gateway.Directory.
-func (v *centralService) Members() []gateway.Member {
-	all, _ := v.central.Gateways()
+// Members are the gateways on the list.
+func (c *centralService) Members() []gateway.Member {
+	all, _ := c.Gateways()
 	members := make([]gateway.Member, len(all))
 	for i, g := range all {
-		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: g.Devices, Since: g.Since}
+		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: &g.Devices, Since: g.Since}
 	}
 	return members
 }
 
-// State implements gateway.Directory.
-func (v *centralService) State() string {
-	if !v.central.Connected() {
+// State says in a word where the service is.
+func (c *centralService) State() string {
+	if !c.Connected() {
 		return "away"
 	}
-	return v.state
+	return c.state
 }

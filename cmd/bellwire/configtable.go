@@ -45,6 +45,9 @@ var fixedLimits = []string{
 // defaultCentral is where topics that are not broadcast go unless someone says otherwise.
 const defaultCentral = centralEmbedded
 
+// defaultCluster is the name of a fleet that has no other.
+const defaultCluster = "bellwire"
+
 // settingTable is the one place where keys, defaults and their reasons stand, in the order in which they are shown.
 var settingTable = []setting{
 	{
@@ -94,7 +97,7 @@ var settingTable = []setting{
 	},
 
 	{
-		"cluster", "bellwire", "name of the fleet; gateways of another one are refused",
+		"cluster", defaultCluster, "name of the fleet; gateways of another one are refused, and its subjects in the central service begin with bw-NAME, with bw for the default",
 		"two fleets that meet by mistake stay two as soon as one has a name of its own",
 		func(s *Settings) any { return &s.Cluster },
 	},

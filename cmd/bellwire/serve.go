@@ -55,18 +55,18 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
 	cfg.Audit = audit
 	v.admins(&cfg)
-	if v.central, err = newCentralService(s.Settings, &cfg, log); err != nil {
-		return err
+	if v.central = newCentralService(s.Settings, log); v.central != nil {
+		defer v.central.stop()
+		cfg.Central, cfg.Directory = v.central, v.central
 	}
 	if v.gateway, err = gateway.New(cfg); err != nil {
 		return err
 	}
-	centralEnded, err := v.central.start(v.gateway)
-	if err != nil {
-		return err
+	if v.central != nil {
+		if err := v.central.attach(v.gateway, s.Settings); err != nil {
+			return err
+		}
 	}
-	defer v.central.stop()
-	v.centralEnded = centralEnded
 	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(budget / 100 * softMemory)
 	}
@@ -110,20 +110,19 @@ const (
 
 // service is a gateway and what its operator can do to it.
 type service struct {
-	env          *env
-	gateway      *gateway.Gateway
-	settings     *effective
-	log          *slog.Logger
-	level        *slog.LevelVar
-	audit        *auditFile      // nil: refusals are written elsewhere or nowhere
-	drain        DrainSettings   // as it started
-	central      *centralService // nil: there is none
-	centralEnded <-chan error
-	trust        atomic.Pointer[secure.Trust]
-	tickets      []byte // what makes session tickets where no file says so: a reload keeps them good
-	leaving      bool
-	reloads      chan chan<- error // requests to reload; the answer is sent
-	ended        chan struct{}     // closed when nobody listens any more
+	env      *env
+	gateway  *gateway.Gateway
+	central  *centralService // nil: none
+	settings *effective
+	log      *slog.Logger
+	level    *slog.LevelVar
+	audit    *auditFile    // nil: refusals are written elsewhere or nowhere
+	drain    DrainSettings // as it started
+	trust    atomic.Pointer[secure.Trust]
+	tickets  []byte // what makes session tickets where no file says so: a reload keeps them good
+	leaving  bool
+	reloads  chan chan<- error // requests to reload; the answer is sent
+	ended    chan struct{}     // closed when nobody listens any more
 }
 
 // run serves and obeys signals until the gateway has ended.
@@ -131,12 +130,16 @@ func (v *service) run(signals <-chan os.Signal) error {
 	served := make(chan error, 1)
 	go func() { served <- v.gateway.Serve(context.Background()) }()
 	ready := v.gateway.Ready()
+	var lost <-chan error
 	for {
 		select {
 		case <-ready:
 			ready = nil
+			if v.central != nil {
+				v.central.start()
+				lost = v.central.failed
+			}
 			v.announce()
-			v.central.announce(v.gateway)
 		case s := <-signals:
 			if s == syscall.SIGHUP {
 				_ = v.reload() // it has logged what is wrong
@@ -145,8 +148,8 @@ func (v *service) run(signals <-chan os.Signal) error {
 			}
 		case answer := <-v.reloads:
 			answer <- v.reload()
-		case err := <-v.centralEnded:
-			_ = v.gateway.Close() // the other error is the one that matters
+		case err := <-lost:
+			_ = v.gateway.Close() // it has no error of its own
 			<-served
 			return err
 		case err := <-served:
@@ -192,6 +195,9 @@ func (v *service) leave() {
 	v.leaving = true
 	v.log.Info("draining; a second signal closes at once", "spread", v.drain.Spread.String(), "within", v.drain.Within.String())
 	v.tell(notifyStopping)
+	if v.central != nil {
+		v.central.unlist() // at once, so that nobody is sent here any more
+	}
 	go func() { _ = v.gateway.Shutdown(context.Background()) }() // its only error is the context's
 }
 

@@ -103,7 +103,7 @@ func needsGateway(t *testing.T) {
 func gatewayFor(t *testing.T, variables map[string]string, args ...string) (r *running, listen, admin string) {
 	t.Helper()
 	needsGateway(t)
-	r = started(t, variables, nil, append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-spread=0s"}, args...)...)
+	r = started(t, variables, nil, append([]string{"serve", "--listen=127.0.0.1:0", "--admin=127.0.0.1:0", "--loops=1", "--drain-spread=0s", "--central=off"}, args...)...)
 	found := r.until(t, &r.errs, `"msg":"serving".*"listen":"([^"]*)","admin":"([^"]*)"`)
 	return r, found[1], found[2]
 }
