@@ -71,5 +71,6 @@ type guards struct {
 	bomb            bool // how large a batch becomes is bounded
 	silence         bool // a link of which nothing is heard is closed
 	fetch           bool // what is missing is asked for
+	whole           bool // streams of who began later begin at their first message
 	slowWrite       bool // nobody waits for a link whose write takes long
 }

@@ -35,7 +35,7 @@ type member struct {
 
 // core is a gateway's part of the mesh without goroutines, clock or sockets: shells tell it what happened and when, and
 // write what it wants written. A simulator with many of them is a shell as well. All methods may be called by any
-// goroutine.
+// goroutine. The time that they are given is 0 when the core is made, and monotonic.
 type core struct {
 	cfg     Config
 	ctx     context.Context // ends when the mesh is closed
@@ -65,16 +65,16 @@ func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	c.links[l] = struct{}{}
 	c.mu.Unlock()
 	if l.dialled {
-		l.say(c.hello(l.looksFor).append(nil))
+		l.say(c.hello(now, l.looksFor).append(nil))
 	}
 	return l
 }
 
 // hello is this gateway's first frame to a peer, whose name may not be known yet.
-func (c *core) hello(name string) hello {
+func (c *core) hello(now time.Duration, name string) hello {
 	h := hello{
 		kind: kindBatches, min: minVersion, max: maxVersion, cluster: c.cfg.Cluster, name: c.cfg.Name, life: c.cfg.Life,
-		filters: c.cfg.Filters,
+		filters: c.cfg.Filters, age: now,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,6 +186,7 @@ func (c *core) join(l *link, now time.Duration) error {
 			m.tally.restarts.Add(1)
 		}
 		m.origin = newOrigin(c, m, l.hello.life)
+		m.origin.whole = l.hello.age > 0 && l.hello.age < min(now, forgetPeer)
 	}
 	l.member, l.origin = m, m.origin
 	c.mu.Unlock()
