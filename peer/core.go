@@ -3,6 +3,8 @@ package peer
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +17,6 @@ const (
 	forgetLog = 2 * time.Minute
 	// forgetPeer is how long a peer that is not linked is known, with the lives that it has had.
 	forgetPeer = 10 * time.Minute
-	maxMembers = 4 * DefaultPeers
 	maxLives   = 16 // superseded ones that are remembered, per peer
 )
 
@@ -200,9 +201,9 @@ func (c *core) join(l *link, now time.Duration) error {
 	return nil
 }
 
-// prune forgets the peer that has been away longest if there are too many.
+// prune forgets the peer that has been away longest if there are too many: four times as many as there may be links.
 func (c *core) prune() {
-	if len(c.members) <= maxMembers {
+	if len(c.members) <= 4*max(c.cfg.Most, DefaultPeers) {
 		return
 	}
 	oldest := (*member)(nil)
@@ -293,6 +294,8 @@ func (c *core) tick(now time.Duration, run func(func())) {
 	for _, name := range forget {
 		c.log.forget(name, now)
 	}
+	// In one order, so that a history can be repeated.
+	slices.SortFunc(due, func(a, b *origin) int { return strings.Compare(a.member.name, b.member.name) })
 	for _, o := range due {
 		run(func() { o.tick(now) })
 	}
