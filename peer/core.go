@@ -54,7 +54,7 @@ func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core 
 		cfg: cfg, ctx: ctx, log: newLog(cfg.Retain, compressor{off: cfg.NoCompression, clock: clock}),
 		members: make(map[string]*member), links: make(map[*link]struct{}),
 	}
-	c.log.waiting = cfg.without.slowWrite
+	c.log.without = cfg.without
 	return c
 }
 
@@ -194,7 +194,7 @@ func (c *core) join(l *link, now time.Duration) error {
 	if replaced != nil {
 		replaced.fail(&CloseError{Why: Linked, Text: "by a newer connection"})
 	}
-	if gone != nil {
+	if gone != nil && !c.cfg.without.restarted {
 		gone.restarted(now)
 	}
 	l.origin.attach(l, now)

@@ -81,7 +81,7 @@ type cursor struct {
 // Any goroutine may call its methods. It has no clock: now is a monotonic time.
 type outlog struct {
 	retain  int
-	waiting bool // others wait for slow links: only tests want that
+	without guards
 	packer  compressor
 	kick    func() // asks that seal be called soon; must not block
 	arm     func() // asks that overdue be called after slowWrite; must not block
@@ -269,7 +269,7 @@ func (l *outlog) overdue(now time.Duration) {
 	l.mu.Lock()
 	l.armed = false
 	for _, c := range l.cursors {
-		if c.writing && !c.slow && now-c.since >= slowWrite && !l.waiting {
+		if c.writing && !c.slow && now-c.since >= slowWrite && !l.without.slowWrite {
 			c.slow = true
 			l.busy--
 		}
@@ -311,6 +311,9 @@ func (l *outlog) attach(name string, life wire.Life, held uint64, now time.Durat
 	s.acked = max(s.acked, held)
 	// What it says counts, not what it has acknowledged: it may have forgotten.
 	c := &cursor{name: name, next: max(held+1, s.start, l.first()), tops: held == 0, wake: wake}
+	if l.without.resend {
+		c.next = l.last + 1
+	}
 	if c.next > held+1 {
 		c.skipped, c.tops = held+1, true
 	}
@@ -513,7 +516,7 @@ func (l *outlog) drop(first uint64) {
 		acked = min(acked, max(s.acked, s.start-1))
 	}
 	n := 0
-	for seq := first; seq <= l.released && (seq <= acked || l.bytes > l.retain); seq++ {
+	for seq := first; seq <= l.released && (seq <= acked || l.bytes > l.retain && !l.without.bound); seq++ {
 		if seq > acked {
 			l.counts.dropped++
 		}

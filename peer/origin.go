@@ -86,6 +86,9 @@ func (o *origin) detach(l *link, now time.Duration) {
 	o.abandon(now)
 	o.link = nil
 	o.lostAt = now + o.core.cfg.Hold
+	if o.core.cfg.without.hold {
+		o.lostAt = now
+	}
 	o.schedule()
 }
 
