@@ -71,5 +71,12 @@ type guards struct {
 	bomb            bool // how large a batch becomes is bounded
 	silence         bool // a link of which nothing is heard is closed
 	fetch           bool // what is missing is asked for
+	whole           bool // streams of who began later begin at their first message
+	tops            bool // who has skipped is told where streams stand
+	answerOrder     bool // answers come behind the live batches that were there when they were asked for
+	hold            bool // an origin is lost only when its link has been gone for long
+	restarted       bool // a life is over when the next one begins
+	resend          bool // batches that were not acknowledged come again
+	bound           bool // retention is bounded
 	slowWrite       bool // nobody waits for a link whose write takes long
 }

@@ -3,6 +3,8 @@ package peer
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +17,6 @@ const (
 	forgetLog = 2 * time.Minute
 	// forgetPeer is how long a peer that is not linked is known, with the lives that it has had.
 	forgetPeer = 10 * time.Minute
-	maxMembers = 4 * DefaultPeers
 	maxLives   = 16 // superseded ones that are remembered, per peer
 )
 
@@ -35,7 +36,7 @@ type member struct {
 
 // core is a gateway's part of the mesh without goroutines, clock or sockets: shells tell it what happened and when, and
 // write what it wants written. A simulator with many of them is a shell as well. All methods may be called by any
-// goroutine.
+// goroutine. The time that they are given is 0 when the core is made, and monotonic.
 type core struct {
 	cfg     Config
 	ctx     context.Context // ends when the mesh is closed
@@ -53,7 +54,7 @@ func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core 
 		cfg: cfg, ctx: ctx, log: newLog(cfg.Retain, compressor{off: cfg.NoCompression, clock: clock}),
 		members: make(map[string]*member), links: make(map[*link]struct{}),
 	}
-	c.log.waiting = cfg.without.slowWrite
+	c.log.without = cfg.without
 	return c
 }
 
@@ -65,16 +66,16 @@ func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	c.links[l] = struct{}{}
 	c.mu.Unlock()
 	if l.dialled {
-		l.say(c.hello(l.looksFor).append(nil))
+		l.say(c.hello(now, l.looksFor).append(nil))
 	}
 	return l
 }
 
 // hello is this gateway's first frame to a peer, whose name may not be known yet.
-func (c *core) hello(name string) hello {
+func (c *core) hello(now time.Duration, name string) hello {
 	h := hello{
 		kind: kindBatches, min: minVersion, max: maxVersion, cluster: c.cfg.Cluster, name: c.cfg.Name, life: c.cfg.Life,
-		filters: c.cfg.Filters,
+		filters: c.cfg.Filters, age: now,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -186,22 +187,23 @@ func (c *core) join(l *link, now time.Duration) error {
 			m.tally.restarts.Add(1)
 		}
 		m.origin = newOrigin(c, m, l.hello.life)
+		m.origin.whole = l.hello.age > 0 && l.hello.age < min(now, forgetPeer)
 	}
 	l.member, l.origin = m, m.origin
 	c.mu.Unlock()
 	if replaced != nil {
 		replaced.fail(&CloseError{Why: Linked, Text: "by a newer connection"})
 	}
-	if gone != nil {
+	if gone != nil && !c.cfg.without.restarted {
 		gone.restarted(now)
 	}
 	l.origin.attach(l, now)
 	return nil
 }
 
-// prune forgets the peer that has been away longest if there are too many.
+// prune forgets the peer that has been away longest if there are too many: four times as many as there may be links.
 func (c *core) prune() {
-	if len(c.members) <= maxMembers {
+	if len(c.members) <= 4*max(c.cfg.Most, DefaultPeers) {
 		return
 	}
 	oldest := (*member)(nil)
@@ -292,6 +294,8 @@ func (c *core) tick(now time.Duration, run func(func())) {
 	for _, name := range forget {
 		c.log.forget(name, now)
 	}
+	// In one order, so that a history can be repeated.
+	slices.SortFunc(due, func(a, b *origin) int { return strings.Compare(a.member.name, b.member.name) })
 	for _, o := range due {
 		run(func() { o.tick(now) })
 	}

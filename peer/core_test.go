@@ -606,3 +606,62 @@ func TestUnasked(t *testing.T) {
 	require.Empty(t, b.host.copies)
 	require.EqualValues(t, 2, c.ends[1].link.member.tally.unasked.Load())
 }
+
+// TestBornLater has a gateway begin later than another one and publish before the two are linked: whoever has subscribed
+// there is owed its streams from the first message on, and what rings do not hold any more is announced.
+func TestBornLater(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		age  time.Duration // of the later one, as it says
+		ring int
+		want []string
+	}{
+		{"later", time.Second, 256, numbers(1, 6)},
+		{"later, and its ring holds little", time.Second, 2, append(append([]string{"miss 1-3"}, numbers(4, 5)...), numbers(6, 6)...)},
+		{"earlier", time.Hour, 256, numbers(6, 6)},
+		{"it does not say", 0, 256, numbers(6, 6)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.now = time.Minute
+			a, b := w.add("a", newHost(t, 1), nil), w.add("b", newHost(t, 2), nil)
+			b.host.ring = test.ring
+			b.publish("broadcast/x", 1, 5)
+			c := w.connect(a, b)
+			c.ends[0].write()
+			c.ends[1].read()
+			h := b.core.hello(test.age, "a")
+			c.ends[1].link.out = h.append(nil)
+			c.ends[1].link.out = appendSeq(c.ends[1].link.out, typeAck, 0)
+			w.settle()
+			require.Equal(t, up, c.ends[0].link.at(), "%v", c.ends[0].link.cause())
+			w.pass(time.Second)
+			b.publish("broadcast/x", 6, 6)
+			w.settle()
+			require.Equal(t, test.want, a.host.saw(b.host.life, "broadcast/x"))
+		})
+	}
+}
+
+// TestHelloAge reads what a gateway says of its age, and refuses what is no number.
+func TestHelloAge(t *testing.T) {
+	h := hello{min: 1, max: 1, cluster: "eu", name: "g1", life: 1 << 24, age: 90 * time.Minute}
+	frame := h.append(nil)
+	_, body, _, err := wire.Next(frame, maxGreeting)
+	require.NoError(t, err)
+	got, err := parseHello(body)
+	require.NoError(t, err)
+	require.Equal(t, h, got)
+	for _, bad := range [][]byte{{}, {0x80}, {1, 1}} {
+		h.age = 0
+		_, body, _, err := wire.Next(h.append(nil), maxGreeting)
+		require.NoError(t, err)
+		_, err = parseHello(wire.AppendTLV(body, tlvAge, bad))
+		require.ErrorContains(t, err, "age", "%x", bad)
+	}
+	_, body, _, err = wire.Next(h.append(nil), maxGreeting)
+	require.NoError(t, err)
+	got, err = parseHello(wire.AppendTLV(body, tlvAge, wire.AppendVarint(nil, wire.MaxVarint)))
+	require.NoError(t, err)
+	require.InDelta(t, maxAge, got.age, float64(time.Millisecond), "it does not become negative")
+}

@@ -26,6 +26,9 @@ func (l *outlog) attach(name string, life wire.Life, held uint64, now time.Durat
 	s.acked = max(s.acked, held)
 	// What it says counts, not what it has acknowledged: it may have forgotten.
 	c := &cursor{name: name, next: max(held+1, s.start, l.first()), tops: held == 0, wake: wake}
+	if l.without.resend {
+		c.next = l.last + 1
+	}
 	if c.next > held+1 {
 		c.skipped, c.tops = held+1, true
 	}
@@ -229,7 +232,7 @@ func (l *outlog) drop(first uint64) {
 		acked = min(acked, max(s.acked, s.start-1))
 	}
 	n := 0
-	for seq := first; seq <= l.released && (seq <= acked || l.bytes > l.retain); seq++ {
+	for seq := first; seq <= l.released && (seq <= acked || l.bytes > l.retain && !l.without.bound); seq++ {
 		if seq > acked {
 			l.counts.dropped++
 		}

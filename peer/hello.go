@@ -3,6 +3,7 @@ package peer
 import (
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -31,7 +32,14 @@ type hello struct {
 	filters  uint64 // hash of the broadcast filters
 	lastOf   wire.Life
 	last     uint64 // the last batch that is held of that life of the other side
+	// age is how long the life has been going on; 0: it was not said. It is TLV 1, in milliseconds.
+	age time.Duration
 }
+
+const (
+	tlvAge = 1
+	maxAge = 1 << 62 // of what is said; nanoseconds
+)
 
 func (h hello) append(dst []byte) []byte {
 	at := len(dst)
@@ -40,7 +48,11 @@ func (h hello) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.life))
 	dst = binary.BigEndian.AppendUint64(dst, h.filters)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.lastOf))
-	return finish(wire.AppendVarint(dst, h.last), at, typeHello)
+	dst = wire.AppendVarint(dst, h.last)
+	if h.age >= time.Millisecond {
+		dst = wire.AppendTLV(dst, tlvAge, wire.AppendVarint(nil, uint64(h.age/time.Millisecond)))
+	}
+	return finish(dst, at, typeHello)
 }
 
 // parseHello reads a HELLO. Of another version only the versions are read: the rest may have changed.
@@ -62,10 +74,18 @@ func parseHello(body []byte) (hello, error) {
 		f.names(h)
 	}
 	for len(f.b) > 0 {
-		key, _, rest, ok := wire.NextTLV(f.b)
+		key, value, rest, ok := wire.NextTLV(f.b)
 		switch {
 		case !ok:
 			f.fail("what follows is no TLV")
+		case key == tlvAge:
+			millis, n := wire.ConsumeVarint(value)
+			if n != len(value) || n <= 0 {
+				f.fail("age is not a whole shortest-form varint")
+				break
+			}
+			h.age = time.Duration(min(millis, uint64(maxAge/time.Millisecond))) * time.Millisecond
+			f.b = rest
 		case key%2 == 0:
 			f.fail("a TLV that must be understood is not")
 		default:

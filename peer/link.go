@@ -223,7 +223,7 @@ func (l *link) greet(now time.Duration, body []byte) error {
 	} else {
 		err := l.core.admit(l, now)
 		if e := (*CloseError)(nil); err == nil || errors.As(err, &e) && e.Why == Linked {
-			l.say(l.core.hello(h.name).append(nil)) // then it knows whom it need not dial
+			l.say(l.core.hello(now, h.name).append(nil)) // then it knows whom it need not dial
 		}
 		if err != nil {
 			return err
@@ -234,16 +234,16 @@ func (l *link) greet(now time.Duration, body []byte) error {
 		l.phase = greeted
 	}
 	l.mu.Unlock()
-	l.say(appendSeq(nil, typeAck, l.holds()))
+	l.say(appendSeq(nil, typeAck, l.holds(now)))
 	return nil
 }
 
 // holds is the last batch that is held of the other side's life.
-func (l *link) holds() uint64 {
+func (l *link) holds(now time.Duration) uint64 {
 	if l.origin != nil {
 		return l.origin.last.Load()
 	}
-	h := l.core.hello(l.hello.name)
+	h := l.core.hello(now, l.hello.name)
 	if h.lastOf != l.hello.life {
 		return 0
 	}

@@ -65,7 +65,7 @@ func (l *link) next(now time.Duration, bufs [][]byte) (_ [][]byte, last bool) {
 // slow adds what may take its time behind what is live: one frame of tops and one answer.
 func (l *link) slow(now time.Duration, t *taken, bufs [][]byte) [][]byte {
 	switch {
-	case !t.tops:
+	case !t.tops || l.core.cfg.without.tops:
 	case l.topsAt != 0 && now-l.topsAt < topsEvery:
 		l.mu.Lock()
 		l.topsLater = true
@@ -101,7 +101,7 @@ func (l *link) hasAsked() bool {
 func (l *link) question(taken uint64) (q question, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.asked) == 0 || l.asked[0].after > taken {
+	if len(l.asked) == 0 || l.asked[0].after > taken && !l.core.cfg.without.answerOrder {
 		return q, false
 	}
 	q = l.asked[0]

@@ -81,7 +81,7 @@ type cursor struct {
 // Any goroutine may call its methods. It has no clock: now is a monotonic time.
 type outlog struct {
 	retain  int
-	waiting bool // others wait for slow links: only tests want that
+	without guards
 	packer  compressor
 	kick    func() // asks that seal be called soon; must not block
 	arm     func() // asks that overdue be called after slowWrite; must not block
@@ -269,7 +269,7 @@ func (l *outlog) overdue(now time.Duration) {
 	l.mu.Lock()
 	l.armed = false
 	for _, c := range l.cursors {
-		if c.writing && !c.slow && now-c.since >= slowWrite && !l.waiting {
+		if c.writing && !c.slow && now-c.since >= slowWrite && !l.without.slowWrite {
 			c.slow = true
 			l.busy--
 		}

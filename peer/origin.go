@@ -21,9 +21,12 @@ type origin struct {
 	core   *core
 	member *member
 	life   wire.Life
-	last   atomic.Uint64 // the last batch that is held whole
-	due    atomic.Int64  // when tick has something to do, +1; 0: nothing
-	what   atomic.Uint32 // told, for those without the lock
+	// whole: it began when this gateway was there already, and not longer ago than peers are remembered. Whoever has
+	// subscribed here is owed its streams from their first message on, as it may have been there before.
+	whole bool
+	last  atomic.Uint64 // the last batch that is held whole
+	due   atomic.Int64  // when tick has something to do, +1; 0: nothing
+	what  atomic.Uint32 // told, for those without the lock
 
 	mu      sync.Mutex
 	link    *link
@@ -83,6 +86,9 @@ func (o *origin) detach(l *link, now time.Duration) {
 	o.abandon(now)
 	o.link = nil
 	o.lostAt = now + o.core.cfg.Hold
+	if o.core.cfg.without.hold {
+		o.lostAt = now
+	}
 	o.schedule()
 }
 
@@ -236,6 +242,9 @@ func (o *origin) remote(tenant, topic []byte, run uint32) *remote {
 	}
 	if len(o.streams) >= maxCached {
 		o.uncache()
+	}
+	if o.whole && stream.Next() == 0 && !o.core.cfg.without.whole {
+		stream.Miss(1) // it begins there
 	}
 	r := &remote{tenant: append([]byte(nil), tenant...), topic: append([]byte(nil), topic...), run: run, stream: stream}
 	o.streams[string(o.key)] = r

@@ -52,9 +52,9 @@ func (c *Checker) closeStream(s *subscriber, h *had) {
 		}
 		return
 	}
-	over := h.ended > 0 || h.since > o.died
+	over := h.ended > 0 || h.since > 0 // an unknown number is missing, and nothing came since
 	switch missing := c.owed(s, h, top, forever); {
-	case !over && c.now-max(o.died, s.fresh) > c.rules.EndWithin:
+	case !over && c.now-max(o.died, s.fresh, s.gateway.woke) > c.rules.EndWithin:
 		c.find(Honest, e, "%s died, and no END was told; %d was the last", o.name, h.offset)
 	case missing > 0 && (o.left || h.ended > 0 && h.how == wire.EndComplete):
 		c.find(Honest, e, "it ended in good order, and %d positions were not told; %d was the last", missing, h.offset)

@@ -20,6 +20,7 @@ type gateway struct {
 	name  string
 	index int
 	born  int64  // its present run
+	woke  int64  // when it went on after it had stood still
 	ways  []*way // to others, by index, itself among them
 }
 
@@ -109,6 +110,9 @@ func (f *fleet) of(life wire.Life) *origin { return f.byBoot[boot(life)] }
 func (f *fleet) apart(e Event) {
 	g := f.gateway(e.Gateway)
 	ways := g.ways
+	if e.Kind == Continued {
+		g.woke = e.At
+	}
 	if e.Kind == Cut || e.Kind == Healed {
 		ways = []*way{g.way(f.gateway(e.Other))}
 	}

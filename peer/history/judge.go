@@ -201,7 +201,7 @@ func (c *Checker) end(s *subscriber, sub *subscription, e Event) {
 		}
 		return
 	}
-	if late := e.At - max(o.died, s.fresh); c.rules.EndWithin > 0 && late > c.rules.EndWithin {
+	if late := e.At - max(o.died, s.fresh, s.gateway.woke); c.rules.EndWithin > 0 && late > c.rules.EndWithin {
 		c.find(Timely, e, "told %s after %s had died", seconds(late), o.name)
 	}
 }
