@@ -77,6 +77,7 @@ func (l *outlog) forget(name string, now time.Duration) {
 // taken is what a link is to write next.
 type taken struct {
 	skipFrom, skipTo       uint64 // if not 0: say so first
+	lost                   uint64 // of these, batches that were for it: one that is new has missed none
 	tops                   bool   // say where streams stand
 	batches                int
 	messages, bytes, saved int
@@ -107,6 +108,7 @@ func (l *outlog) take(c *cursor, now time.Duration, bufs [][]byte) (taken, [][]b
 		l.mu.Unlock()
 		if first.skipFrom != 0 {
 			t.skipFrom, t.skipTo = first.skipFrom, max(first.skipTo, t.skipTo)
+			t.lost += first.lost
 		}
 	}
 	return t, bufs
@@ -127,6 +129,9 @@ func (l *outlog) collect(c *cursor, now time.Duration, bufs [][]byte) (taken, []
 	}
 	if c.skipped != 0 {
 		t.skipFrom, t.skipTo, c.skipped = c.skipped, c.next-1, 0
+		if from := max(t.skipFrom, s.start); t.skipTo >= from {
+			t.lost = t.skipTo - from + 1
+		}
 	}
 	t.tops = c.tops
 	for c.next <= l.last && (t.batches == 0 || t.bytes < maxTaken) {

@@ -43,7 +43,7 @@ func (l *link) next(now time.Duration, bufs [][]byte) (_ [][]byte, last bool) {
 	t, taken := l.core.log.take(cursor, now, bufs)
 	if t.skipFrom != 0 {
 		control = appendSkip(control, t.skipFrom, t.skipTo)
-		l.member.tally.skipped.Add(t.skipTo - t.skipFrom + 1)
+		l.member.tally.skipped.Add(t.lost)
 	}
 	if len(control) > 0 {
 		taken = append(taken, nil)

@@ -323,7 +323,9 @@ func (o *origin) skip(from, to uint64) error {
 		return &CloseError{Why: Broken, Text: fmt.Sprintf("it skips from %d after %d", from, last)}
 	}
 	if to > last {
-		o.member.tally.skippedIn.Add(to - last)
+		if last > 0 { // else they were before this gateway's time
+			o.member.tally.skippedIn.Add(to - last)
+		}
 		o.last.Store(to)
 	}
 	return nil
