@@ -21,6 +21,7 @@ const (
 type hole struct {
 	stream   *remote
 	from, to uint64
+	upTo     uint64 // where the question that is under way ends: to, as it was then
 	older    bool
 	top      uint64        // what the origin says comes next; what lacks up to there is asked for after this
 	asked    time.Duration // when; 0: it waits for its turn
@@ -68,7 +69,7 @@ func (o *origin) askNext(now time.Duration) {
 }
 
 func (o *origin) askFor(now time.Duration, h *hole) {
-	h.asked = now
+	h.asked, h.upTo = now, h.to
 	o.holes.asked = append(o.holes.asked, h)
 	q := o.question(h)
 	o.link.say(q.append(nil))
@@ -100,6 +101,10 @@ func (o *origin) hold(ctx context.Context, now time.Duration, r *remote, offset 
 			return err
 		}
 		return o.giveUpFor(ctx, r, offset, payload)
+	}
+	if len(h.held) == 0 && offset < h.to {
+		// The origin has said that it stands beyond: what comes live lacks no more.
+		h.top, h.to = max(h.top, h.to), offset
 	}
 	h.held = append(h.held, Kept{Offset: offset, Payload: append([]byte(nil), payload...)})
 	h.bytes += len(payload)
@@ -211,7 +216,7 @@ func (o *origin) fetched(ctx context.Context, now time.Duration, q fetch, kept [
 			h = r.hole
 		}
 	}
-	if h == nil || h.asked == 0 || q.from != h.from || q.to != h.to {
+	if h == nil || h.asked == 0 || q.from != h.from || q.to != h.upTo {
 		o.member.tally.unasked.Add(1)
 		return nil
 	}
@@ -220,6 +225,10 @@ func (o *origin) fetched(ctx context.Context, now time.Duration, q fetch, kept [
 		return o.fetchedOlder(ctx, now, h, kept, more)
 	}
 	for _, k := range kept {
+		if k.Offset >= h.to {
+			more = false
+			break // it is held
+		}
 		o.miss(h.stream, k.Offset)
 		if _, err := o.accept(ctx, h.stream, k.Offset, k.Payload); err != nil {
 			return err // what was held is left to abandon
