@@ -57,10 +57,34 @@ func (g *Gateway) serveMesh() (wait func(), err error) {
 		}
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	g.catchUp()
 	return func() {
 		g.cancel()
 		<-ended
 	}, nil
+}
+
+const (
+	settleWithin = 2 * time.Second
+	settleCheck  = 10 * time.Millisecond
+)
+
+// catchUp waits until the others have been heard, so that a device that comes from one
+// of them finds what it missed; but not for long: somebody has to be first.
+func (g *Gateway) catchUp() {
+	over := time.NewTimer(settleWithin)
+	defer over.Stop()
+	tick := time.NewTicker(settleCheck)
+	defer tick.Stop()
+	for !g.mesh.Settled() {
+		select {
+		case <-tick.C:
+		case <-over.C:
+			return
+		case <-g.ctx.Done():
+			return
+		}
+	}
 }
 
 // leaveFleet says good-bye, so that the others know that nothing is missing.

@@ -24,7 +24,8 @@ const (
 
 // conn is the shell of a link: a goroutine that reads and one that writes.
 type conn struct {
-	net.Conn // tls.Conn with TLS
+	dialer   *dialer // whose it is; nil: it was accepted
+	net.Conn         // tls.Conn with TLS
 	mesh     *Mesh
 	link     *link
 	wakes    chan struct{}

@@ -324,3 +324,15 @@ func (c *core) linked(name string) bool {
 	m := c.members[name]
 	return m != nil && m.link != nil
 }
+
+// settled reports whether nothing is being fetched on any link, and all have been up for some time.
+func (c *core) settled(now time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, m := range c.members {
+		if m.link != nil && (now-m.since < settleTime || !m.origin.settled()) {
+			return false
+		}
+	}
+	return true
+}

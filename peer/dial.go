@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,14 +16,15 @@ const (
 	firstPause  = 50 * time.Millisecond
 	longPause   = time.Second
 	hopeless    = 5 * time.Second // after a refusal that somebody has to do something about
-	whileLinked = 25 * time.Millisecond
+	whileLinked = 200 * time.Millisecond
 )
 
 // dialer keeps this gateway linked to what is at one address.
 type dialer struct {
 	address string
-	name    string // of the gateway there; found out if discovery did not say
-	asked   bool   // discovery said who it is
+	name    string      // of the gateway there; found out if discovery did not say
+	asked   bool        // discovery said who it is
+	tried   atomic.Bool // there is a link, or there was a reason why not
 	stop    context.CancelFunc
 }
 
@@ -95,6 +97,7 @@ func (m *Mesh) keepDialling(ctx context.Context, d *dialer) {
 			}
 		}
 		why, linked := m.dial(ctx, d)
+		d.tried.Store(true)
 		if linked {
 			pause = 0
 		}
@@ -131,7 +134,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		return Failed, false
 	}
 	tune(raw)
-	c := &conn{Conn: raw, mesh: m}
+	c := &conn{Conn: raw, mesh: m, dialer: d}
 	begun := m.now()
 	if m.cfg.TLS != nil {
 		c.Conn = tls.Client(raw, m.cfg.clientTLS())

@@ -350,3 +350,12 @@ func (o *origin) top(ctx context.Context, now time.Duration, r *remote, next uin
 	}
 	return ctx.Err()
 }
+
+// settled reports whether nothing is asked for.
+func (o *origin) settled() bool {
+	if !o.mu.TryLock() {
+		return false
+	}
+	defer o.mu.Unlock()
+	return len(o.holes.asked) == 0 && len(o.holes.wanted) == 0
+}

@@ -62,4 +62,7 @@ func (m *Mesh) known(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.waiting = slices.DeleteFunc(m.waiting, func(w *conn) bool { return w == c })
+	if c.dialer != nil {
+		c.dialer.tried.Store(true)
+	}
 }

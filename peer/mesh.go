@@ -208,6 +208,21 @@ func (m *Mesh) Links() []LinkState {
 	return list
 }
 
+// settleTime is how long a link is up before what its peer told of its streams has surely come.
+const settleTime = 250 * time.Millisecond
+
+// Settled reports whether this gateway has tried to reach all others that it knows of, and has fetched what those that it
+// is linked to still keep: it can serve devices that come from another gateway.
+func (m *Mesh) Settled() bool {
+	m.mu.Lock()
+	tried := m.serving
+	for _, d := range m.dialers {
+		tried = tried && d.tried.Load()
+	}
+	m.mu.Unlock()
+	return tried && m.core.settled(m.now())
+}
+
 // Totals are the counters that are not of one peer.
 func (m *Mesh) Totals() Totals {
 	t := m.core.totals()
