@@ -29,6 +29,9 @@ type Config struct {
 	Life   uint64     // life of every stream of this index
 	Ring   RingLimits // bounds of each stream's ring; zero fields take the defaults
 	Budget *Budget    // shared by the indexes of a gateway; nil: no common bound
+	// PostOnly says of a new topic whether what comes on it belongs to no stream, as [Topic.PostOnly] does later. It is
+	// called with locks held and must not use the index. Nil: of none.
+	PostOnly func(topic string) bool
 }
 
 // Index holds the topics of one tenant and says who wants their messages. Topics are never deleted and an id never
@@ -46,9 +49,10 @@ type Index struct {
 	rematch [rematchStripes]sync.Mutex // by topic id: one goroutine at a time matches a topic against the filters
 	sweep   sweep
 
-	life    uint64
-	limits  RingLimits
-	account *account // nil without a budget
+	life     uint64
+	limits   RingLimits
+	postOnly func(topic string) bool // nil: of none
+	account  *account                // nil without a budget
 
 	naming sync.Mutex    // held while an id is given
 	topics atomic.Uint32 // ids given so far; topic n is complete before n is stored here
@@ -95,12 +99,13 @@ func NewIndex(cfg Config) (*Index, error) {
 		return nil, err
 	}
 	x := &Index{
-		chunks:  make([]atomic.Pointer[chunk], cfg.Topics/chunkTopics+1),
-		rosters: make([]roster, cfg.Loops),
-		changes: newChanges(cfg.Topics, cfg.Links),
-		life:    cfg.Life,
-		limits:  limits,
-		limit:   uint32(cfg.Topics),
+		chunks:   make([]atomic.Pointer[chunk], cfg.Topics/chunkTopics+1),
+		rosters:  make([]roster, cfg.Loops),
+		changes:  newChanges(cfg.Topics, cfg.Links),
+		life:     cfg.Life,
+		postOnly: cfg.PostOnly,
+		limits:   limits,
+		limit:    uint32(cfg.Topics),
 	}
 	if cfg.Budget != nil {
 		x.account = cfg.Budget.open()

@@ -93,14 +93,17 @@ func (s *Stream) Published() uint32 { return s.published.Load() }
 // whatever the stream. It is called even if nobody is interested. Neither is kept. Without
 // what encode allocates, and while the ring does not grow, nothing is allocated.
 //
+// A stream that nobody counts in ([Topic.PostOnly]) takes nothing: neither function is called and the offset is 0.
+//
 // If the rings of the budget are then too large together, the least recently published ones lose messages before Publish
 // returns.
 func (s *Stream) Publish(now uint32, encode func(offset uint64, tracked bool) Entry, post func(loops, number uint64, e Entry)) uint64 {
 	var e Entry
 	if s.topic.index.without.postUnderLock {
 		var loops, number uint64
-		e, loops, number = s.append(now, encode)
-		post(loops, number, e)
+		if e, loops, number = s.append(now, encode); e.Offset != 0 {
+			post(loops, number, e)
+		}
 	} else {
 		e = s.appendAndPost(now, encode, post)
 	}
@@ -119,6 +122,9 @@ func (s *Stream) appendAndPost(now uint32, encode func(uint64, bool) Entry, post
 	mu := s.lock()
 	mu.Lock()
 	defer mu.Unlock() // deferred: the callers' functions may panic, which must not stop the stream
+	if s.postOnly.Load() {
+		return Entry{}
+	}
 	e, loops, number := s.appendLocked(now, encode)
 	post(loops, number, e)
 	return e
@@ -129,6 +135,9 @@ func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (e Entry, l
 	mu := s.lock()
 	mu.Lock()
 	defer mu.Unlock()
+	if s.postOnly.Load() {
+		return Entry{}, 0, 0
+	}
 	return s.appendLocked(now, encode)
 }
 

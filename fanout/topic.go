@@ -35,6 +35,11 @@ type Topic struct {
 // fill sets up a topic that nobody else can see yet.
 func (t *Topic) fill(x *Index, id uint32, name []byte, depends counters) {
 	t.index, t.id, t.depends = x, id, depends
+	if x.postOnly != nil && x.postOnly(string(name)) {
+		s := newStream(t)
+		s.postOnly.Store(true)
+		t.stream.Store(s)
+	}
 	if n := copy(t.short[:], name); n == len(name) {
 		// short is not written again and goes with the topic, so a string may refer to it. Keeping the bytes beside
 		// the header saves every look-up a cache miss.
@@ -132,22 +137,35 @@ func (t *Topic) Stream() *Stream {
 	return t.stream.Load()
 }
 
-// PostOnly notes that what comes on the topic belongs to no stream. Any goroutine may call it.
-func (t *Topic) PostOnly() { t.Stream().postOnly.Store(true) }
+// PostOnly says whether what comes on the topic belongs to no stream: from then on [Stream.Publish] takes nothing and
+// [Topic.Post] does, or the other way round. Any goroutine may call it.
+func (t *Topic) PostOnly(on bool) {
+	if t.PostsOnly() == on {
+		return
+	}
+	s := t.Stream()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.postOnly.Store(on)
+}
 
-// PostsOnly reports whether PostOnly was called. Any goroutine may call it.
+// PostsOnly reports what PostOnly said last, or Config.PostOnly at first. Any goroutine may call it.
 func (t *Topic) PostsOnly() bool {
 	s := t.Own()
 	return s != nil && s.postOnly.Load()
 }
 
 // Post calls post under the lock of the topic's streams with the loops where someone is interested and the number of the
-// post, for something that belongs to none of its streams.
-func (t *Topic) Post(post func(loops, number uint64)) {
+// post, for something that belongs to none of its streams. It does not, and returns false, unless the topic is post-only.
+func (t *Topic) Post(post func(loops, number uint64)) bool {
 	s := t.Stream()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.postOnly.Load() {
+		return false
+	}
 	s.posts++
 	loops, _ := t.audience(s.posts)
 	post(loops, s.posts)
+	return true
 }

@@ -46,7 +46,7 @@ type Status struct {
 // Handler is the admin API. /healthz and /readyz are for everyone; all else asks
 // Config.AdminAuth, if there is one. An admin of a tenant sees and closes the
 // sessions of that tenant only: another's are not found, and lists and their totals
-// leave them out; it publishes for that tenant. /v1/gateway, /v1/fleet, /metrics, /debug/pprof and POST /v1/reload are for
+// leave them out; it publishes for that tenant. /v1/gateway, /v1/fleet and what is below it, /metrics, /debug/pprof and POST /v1/reload are for
 // admins of all tenants, others get 403.
 //
 // Without AdminAuth it has no authentication: serve it on loopback, or behind
@@ -66,6 +66,11 @@ func (g *Gateway) Handler() http.Handler {
 	mux.HandleFunc("GET /metrics", g.operator(promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP))
 	mux.HandleFunc("GET /v1/gateway", g.operator(func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Status()) }))
 	mux.HandleFunc("GET /v1/fleet", g.operator(func(w http.ResponseWriter, _ *http.Request) { answer(w, g.Fleet()) }))
+	mux.HandleFunc("GET /v1/fleet/policy", g.stored(g.getPolicy))
+	mux.HandleFunc("PUT /v1/fleet/policy", g.stored(g.putPolicy))
+	mux.HandleFunc("DELETE /v1/fleet/policy", g.stored(g.deletePolicy))
+	mux.HandleFunc("GET /v1/fleet/broadcast", g.stored(g.getBroadcast))
+	mux.HandleFunc("PUT /v1/fleet/broadcast", g.stored(g.putBroadcast))
 	mux.HandleFunc("GET /v1/sessions", g.asAdmin(g.listSessions))
 	mux.HandleFunc("GET /v1/topics", g.asAdmin(g.listTopics))
 	mux.HandleFunc("POST /v1/publish", g.asAdmin(g.publishFor))
@@ -88,7 +93,7 @@ func (g *Gateway) Status() Status {
 	t := g.totals()
 	s := Status{
 		Name: g.Name(), Ready: g.isReady(), Draining: g.draining.Load(), Life: g.life, LifeText: g.life.String(),
-		Started: g.started, Loops: g.cfg.Loops, Broadcast: g.cfg.Broadcast,
+		Started: g.started, Loops: g.cfg.Loops, Broadcast: g.classes().filters,
 		Connections: g.conns.Load(), Handshakes: g.shaking.len(), MaxConns: g.maxConns(), Sessions: t.sessions, Subscriptions: t.subscriptions,
 		Topics: g.topics.Load(), Published: t.published + g.external.Load(), Deliveries: t.messages,
 		Replayed: t.replayed, Dropped: t.dropped, Mailbox: t.mail,

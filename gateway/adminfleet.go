@@ -105,7 +105,7 @@ func (g *Gateway) Fleet() FleetStatus {
 	if g.cfg.Directory != nil {
 		s.Central = g.cfg.Directory.State()
 		for _, m := range g.cfg.Directory.Members() {
-			s.listed(m)
+			s.listed(m, g.FiltersHash())
 		}
 	}
 	slices.SortFunc(s.Gateways, func(a, b FleetGateway) int { return cmp.Compare(a.Name, b.Name) })
@@ -137,7 +137,7 @@ func linkedGateway(l *peer.LinkState, now time.Time) FleetGateway {
 }
 
 // listed adds what the directory says of a gateway.
-func (s *FleetStatus) listed(m Member) {
+func (s *FleetStatus) listed(m Member, filters uint64) {
 	i := slices.IndexFunc(s.Gateways, func(g FleetGateway) bool { return g.Name == m.Name })
 	if i < 0 {
 		s.Gateways = append(s.Gateways, FleetGateway{Name: m.Name, Life: m.Life.String(), State: "listed", Since: &m.Since})
@@ -147,6 +147,9 @@ func (s *FleetStatus) listed(m Member) {
 	g.Version, g.Address = m.Version, cmp.Or(m.Address, g.Address)
 	if !g.Self {
 		g.Devices = m.Devices
+		if m.Filters != 0 { // a link knows what was so when it began
+			g.FiltersDiffer = m.Filters != filters
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 	auditAdminAccess                   // somebody may not use the admin API
 	auditAdminDelete                   // an admin closed a session
 	auditAdminReload                   // an admin had the settings read again
+	auditAdminStored                   // an admin changed what the fleet has stored
 	auditKinds
 )
 
@@ -44,13 +45,13 @@ func (k auditKind) String() string {
 		auditConnect: "connect", auditProxy: "proxy", auditHandshake: "handshake", auditAuthenticate: "authenticate",
 		auditRenew: "renew", auditFrame: "frame", auditPublish: "publish", auditSubscribe: "subscribe", auditQuota: "quota",
 		auditRevoke: "revoke", auditReplace: "replace", auditAdminAccess: "admin_access", auditAdminDelete: "admin_delete",
-		auditAdminReload: "admin_reload",
+		auditAdminReload: "admin_reload", auditAdminStored: "admin_stored",
 	}[k]
 }
 
 // level: what was asked for, and a device that moves, is no warning.
 func (k auditKind) level() slog.Level {
-	if k == auditReplace || k == auditAdminDelete || k == auditAdminReload {
+	if k == auditReplace || k == auditAdminDelete || k == auditAdminReload || k == auditAdminStored {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn

@@ -84,7 +84,6 @@ func (w *wanted) len() int {
 // messages belong to no stream, so there is nothing to count and nothing to replay
 // [W-6.9].
 func (l *loop) subscribeCentral(s *session, q wire.Subscribe, t *fanout.Topic) {
-	t.PostOnly()
 	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, flags: flagsOf(q) &^ subTracks}
 	code := wire.CodeOK
 	if !q.PublishOnly {
@@ -153,7 +152,7 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 	if err := wire.CheckTopic([]byte(topic)); err != nil {
 		return fmt.Errorf("central: %w", err)
 	}
-	if g.broadcast(topic) {
+	if !g.classes().brings(topic) {
 		return fmt.Errorf("central: %s is a broadcast topic: publish it at a gateway", topic)
 	}
 	ten := g.tenants.find(tenantName)
@@ -167,7 +166,6 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 			return fmt.Errorf("central: %s: %w", topic, err)
 		}
 	}
-	t.PostOnly()
 	held := g.charge(ten, len(payload)+len(topic))
 	if err := g.credit.wait(ctx, g.ctx.Done(), ten, held.lend(t)); err != nil {
 		g.charges.Put(held)
@@ -180,10 +178,22 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 	m := wire.Message{Name: []byte(topic), Payload: payload}
 	frame := m.Append(make([]byte, 0, m.Len()))
 	held.left.Store(1)
-	t.Post(func(loops, number uint64) {
+	if t.Post(func(loops, number uint64) {
 		g.post(loops, entry{kind: entryCentral, stream: t.Stream(), frame: frame, body: int32(len(frame) - len(payload)), number: number, charge: held})
-	})
-	g.settle(held, nil)
+	}) {
+		g.settle(held, nil)
+		return nil
+	}
+	if g.cfg.without.apart {
+		t.Stream().Mark(func(uint64) {
+			g.post(t.Loops(), entry{kind: entryCentral, stream: t.Stream(), frame: frame, body: int32(len(frame) - len(payload)), charge: held})
+		})
+		g.settle(held, nil)
+		return nil
+	}
+	// Here it is a broadcast: who counts that must not take this for the next of
+	// its stream.
+	g.acceptBound(t, g.crossing.Load().next(), payload, held)
 	return nil
 }
 
@@ -200,9 +210,13 @@ func (g *Gateway) CentralAway(away bool) {
 // CentralMissed tells the devices of a tenant (empty: of all) that subscribed to
 // topics of the central service that an unknown number of messages is missing.
 func (g *Gateway) CentralMissed(tenant string) {
+	g.centralMissed(ending{central: true, tenant: tenant})
+}
+
+func (g *Gateway) centralMissed(e ending) {
 	for _, l := range g.loops {
 		l.mail.post(entry{call: func(l *loop) {
-			l.endings = append(l.endings, ending{central: true, tenant: tenant})
+			l.endings = append(l.endings, e)
 			l.tellEnds()
 		}})
 	}

@@ -67,6 +67,7 @@ type Config struct {
 	Loops int
 	// Broadcast are the filters of the topics that are delivered from the
 	// gateway's own table; all others go to Central. Default "broadcast/#".
+	// SetBroadcast replaces them.
 	Broadcast []string
 	// Limits bound what devices can make the gateway hold.
 	Limits Limits
@@ -105,6 +106,8 @@ type Config struct {
 	// Directory is asked for what GET /v1/fleet shows of gateways that this one is not
 	// linked to. Nil: nothing.
 	Directory Directory
+	// Stored is what the fleet has stored, for the admin API. Nil: nothing.
+	Stored Stored
 	// Logger. Default: slog.Default().
 	Logger *slog.Logger
 	// Audit takes a line for each thing that was refused: event, code, tenant and
@@ -156,6 +159,11 @@ type guards struct {
 	check       bool      // a proof is asked about again
 	perMessage  bool      // messages of a wildcard that is granted in part are asked for
 	retell      bool      // who is granted more is told what it was not
+	crossed     bool      // an exact subscription to a topic of another class now is ended
+	both        bool      // a topic that changes its class is wanted both ways
+	endTurned   bool      // wildcards are told the end of streams that have become central
+	leadsTo     bool      // a change without the steps before it is announced as a gap
+	apart       bool      // what crosses over is counted apart
 
 	// Rules of the protocol, which the model's device has to miss.
 	gapInPlace   bool        // a gap stands in the place of what is missing
@@ -207,10 +215,8 @@ func (c Config) complete() (Config, error) {
 		c.Broadcast = []string{"broadcast/#"}
 	}
 	c.Broadcast = slices.Clone(c.Broadcast)
-	for i, f := range c.Broadcast {
-		if err := wire.CheckFilter([]byte(f)); err != nil {
-			return c, fmt.Errorf("config: broadcast[%d]: %w", i, err)
-		}
+	if err := checkBroadcast("broadcast", c.Broadcast); err != nil {
+		return c, fmt.Errorf("config: %w", err)
 	}
 	if err := checkQuotas(c.Quotas); err != nil {
 		return c, err

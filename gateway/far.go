@@ -178,6 +178,9 @@ func (l *loop) askFar(s *session, r *replay) {
 // readPage reads what is behind a position. If it cannot, that is a hole as well, up to
 // where the stream stands as far as is known here.
 func (g *Gateway) readPage(tenant, topic string, from wire.Position) (page []farMessage, upTo uint64, holed wire.Reason) {
+	if g.bounds.streams == nil {
+		return nil, from.Offset, wire.ReasonCentral // it crosses over, and nobody keeps it
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, farPatience)
 	defer cancel()
 	select {

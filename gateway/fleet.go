@@ -44,7 +44,7 @@ func (f *fleet) Stream(life wire.Life, tenantName, topic []byte) (peer.Stream, e
 	if err := wire.CheckTopic(topic); err != nil {
 		return nil, err
 	}
-	if !f.g.broadcast(name) {
+	if !f.g.classes().relays(name) {
 		return nil, &wire.Error{Code: wire.CodeBadTopic, Field: "not a broadcast topic here: the gateways' broadcast filters differ"}
 	}
 	id := wire.Identity{Tenant: string(tenantName), Device: "x"}

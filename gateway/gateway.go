@@ -44,8 +44,6 @@ type Gateway struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	broadcastText []byte // goes with a refusal of what is not broadcast; static too
-
 	// Shared by the loops.
 	limits      atomic.Pointer[Limits]
 	rules       atomic.Pointer[rules]
@@ -77,6 +75,9 @@ type Gateway struct {
 	external    atomic.Uint64
 	draining    atomic.Bool
 	centralAway atomic.Bool
+	crossing    atomic.Pointer[crossing]
+	changing    sync.Mutex   // held while rules are replaced
+	classing    sync.RWMutex // held while a topic's class is looked at off the loops and acted on, and while it changes
 
 	mu       sync.Mutex
 	serving  bool
@@ -145,7 +146,9 @@ func New(cfg Config) (*Gateway, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
+	r.classes = newClasses(cfg.Broadcast, nil)
 	g.rules.Store(r)
+	g.crossing.Store(newCrossing())
 	g.tenants = tenants{g: g, by: map[string]*tenant{}}
 	g.wanted = wanted{central: cfg.Central, by: map[want]*wants{}}
 	g.bounds = newBounds(cfg.Central)
@@ -156,7 +159,6 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	g.engine = &engine{g: g}
 	g.byEvent.Store(&[]adoption{})
-	g.broadcastText = broadcastText(cfg.Broadcast)
 	for n := range cfg.Loops {
 		g.loops = append(g.loops, newLoop(g, n))
 	}
@@ -364,6 +366,9 @@ func (g *Gateway) Reload(cfg Config) error {
 		return fmt.Errorf("gateway: %w", err)
 	}
 	lim.Connections = g.withinCap(lim.Connections)
+	g.changing.Lock()
+	defer g.changing.Unlock()
+	r.classes = g.classes()
 	g.rules.Store(r)
 	for _, t := range g.tenants.all() {
 		t.usage.set(quotaOf(cfg.Quotas, t.name))

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"time"
 
@@ -56,6 +57,32 @@ type Directory interface {
 	State() string
 }
 
+// Stored is what the fleet's gateways have in common, as the central service keeps it.
+// Its methods may be called by several goroutines at once; they wait for the answer. An
+// error that wraps ErrNotStored is the caller's, another one that of the service.
+type Stored interface {
+	// Policy is the stored text of a policy; nil: there is none.
+	Policy(ctx context.Context) ([]byte, error)
+	// StorePolicy replaces it at all gateways; nil deletes it.
+	StorePolicy(ctx context.Context, text []byte) error
+	// Broadcast are the fleet's broadcast filters.
+	Broadcast(ctx context.Context) (StoredBroadcast, error)
+	// StoreBroadcast changes them, and returns when all gateways have.
+	StoreBroadcast(ctx context.Context, filters []string) error
+}
+
+// ErrNotStored is why something that is wrong was not stored.
+var ErrNotStored = errors.New("not stored")
+
+// StoredBroadcast are broadcast filters as GET /v1/fleet/broadcast shows them.
+type StoredBroadcast struct {
+	Filters []string `json:"filters"`
+	// Also is not nil while they change: see Gateway.SetBroadcast.
+	Also []string `json:"also,omitzero"`
+	// Stored: they are the fleet's; else this gateway's own.
+	Stored bool `json:"stored"`
+}
+
 // Member is a gateway of the fleet as the directory lists it.
 type Member struct {
 	Name    string
@@ -63,5 +90,6 @@ type Member struct {
 	Address string // for other gateways
 	Version string
 	Devices *int64 // when it last said so; nil: unknown
+	Filters uint64 // hash of its broadcast filters, see Gateway.FiltersHash; 0: it did not say
 	Since   time.Time
 }

@@ -66,6 +66,7 @@ type loop struct {
 	early    map[fanout.Sub]bool // beyond checked, and asked about
 	checked  fanout.Sub          // how far asking all sessions again has come
 	checking bool                // it is under way
+	passed   []func()            // called when all were asked by the newest rules
 	stalled  []handle            // sessions with a frame that waits for the end of a walk
 	waiting  []handle            // sessions whose frames go on in the loop's turn
 	departed bool                // GOAWAY was sent

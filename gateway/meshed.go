@@ -28,7 +28,7 @@ func (g *Gateway) joinFleet(cfg peer.Config) error {
 	}
 	g.cfg.Name = cfg.Name
 	g.fleet = newFleet(g)
-	cfg.Life, cfg.Filters = g.life, filtersHash(g.cfg.Broadcast)
+	cfg.Life, cfg.Filters = g.life, g.classes().hash
 	cfg.Streams, cfg.Source = g.fleet, g.fleet
 	if cfg.Logger == nil {
 		cfg.Logger = g.log

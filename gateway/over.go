@@ -21,6 +21,7 @@ type ending struct {
 	how     wire.How
 	central bool
 	tenant  string     // central: whose devices; empty: all
+	wild    bool       // central: all that have wildcards as well
 	at      fanout.Sub // how far this has come
 }
 
@@ -28,13 +29,13 @@ type ending struct {
 func (e *ending) concerns(s *session) bool {
 	flag := subTracks
 	if e.central {
-		flag = subCentral
+		flag = subCentral | subBoth
 		if e.tenant != "" && s.tenant.name != e.tenant {
 			return false
 		}
 	}
 	for i := range s.subs {
-		if s.subs[i].flags&flag != 0 {
+		if s.subs[i].flags&flag != 0 || e.wild && s.subs[i].group != nil {
 			return true
 		}
 	}

@@ -88,7 +88,9 @@ func (l *loop) publishCharged(s *session, p wire.Publish, c *charge) (code wire.
 	if !g.credit.take(s.tenant, c.lend(t)) {
 		return wire.CodeOverload, false
 	}
-	g.stamp(t, p.Payload, s.pub.tag, c, l)
+	if g.stamp(t, p.Payload, s.pub.tag, c, l) == 0 { // it is no broadcast any more, since just now
+		return g.toCentral(s.tenant, t.Name(), p.Payload), true
+	}
 	return wire.CodeOK, true
 }
 
@@ -112,7 +114,8 @@ func (l *loop) find(ten *tenant, p wire.Publish) (*fanout.Topic, wire.Code) {
 
 // stamp gives a message its offset, encodes the delivery once and posts it to
 // every loop that has a subscriber, all under the stream's lock. l is the loop
-// that this runs on, or nil.
+// that this runs on, or nil. The offset is 0, and nothing was done, if the topic is
+// not broadcast any more.
 func (g *Gateway) stamp(t *fanout.Topic, payload []byte, from uint64, c *charge, l *loop) (offset uint64) {
 	now := g.now.Load()
 	stream := t.Stream()
@@ -227,11 +230,8 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 	if err != nil {
 		return Receipt{}, fmt.Errorf("publish: %w", err)
 	}
-	if !g.broadcast(topic) {
-		if code := g.toCentral(ten, topic, payload); code != wire.CodeOK {
-			return Receipt{}, fmt.Errorf("publish %s: %w", topic, &wire.Error{Code: code, Type: wire.TypePublish, Field: "not a broadcast topic"})
-		}
-		return Receipt{}, nil
+	if forwarded, err := g.forward(ten, topic, payload); forwarded {
+		return Receipt{}, err
 	}
 	t, err := g.topic(ten, []byte(topic))
 	if err != nil {
@@ -241,7 +241,25 @@ func (g *Gateway) Publish(ctx context.Context, tenantName, topic string, payload
 	if err := g.credit.wait(ctx, g.ctx.Done(), ten, c.lend(t)); err != nil {
 		return Receipt{}, fmt.Errorf("publish %s: waiting for credit: %w", topic, err)
 	}
-	g.external.Add(1)
 	offset := g.stamp(t, payload, 0, c, nil)
+	if offset == 0 { // it was a broadcast when this began
+		_, err := g.forward(ten, topic, payload)
+		return Receipt{}, err
+	}
+	g.external.Add(1)
 	return Receipt{Life: wire.Life(t.Stream().Life()), Offset: offset}, nil
+}
+
+// forward publishes a message through the central service, unless its topic is a
+// broadcast.
+func (g *Gateway) forward(t *tenant, topic string, payload []byte) (forwarded bool, err error) {
+	g.classing.RLock()
+	defer g.classing.RUnlock()
+	if g.broadcast(topic) {
+		return false, nil
+	}
+	if code := g.toCentral(t, topic, payload); code != wire.CodeOK {
+		return true, fmt.Errorf("publish %s: %w", topic, &wire.Error{Code: code, Type: wire.TypePublish, Field: "not a broadcast topic"})
+	}
+	return true, nil
 }

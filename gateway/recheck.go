@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/bellwire/bellwire/fanout"
@@ -13,14 +14,28 @@ import (
 const recheckTime = time.Millisecond
 
 // recheckAll has every session asked about again: what it is proven by, and each of
-// its subscriptions. Messages that were posted before may still leave meanwhile.
-func (g *Gateway) recheckAll() {
+// its subscriptions. Messages that were posted before may still leave meanwhile. The
+// channel is closed when all have been, and never if the gateway ends before.
+func (g *Gateway) recheckAll() <-chan struct{} {
+	asked := make(chan struct{})
+	left := new(atomic.Int32)
+	left.Store(int32(len(g.loops)))
+	done := func() {
+		if left.Add(-1) == 0 {
+			close(asked)
+		}
+	}
 	for _, l := range g.loops {
 		l.mail.post(entry{call: func(l *loop) {
-			l.beginRecheck()
+			if l.beginRecheck(); l.checking {
+				l.passed = append(l.passed, done)
+			} else {
+				done()
+			}
 			l.recheckSome()
 		}})
 	}
+	return asked
 }
 
 // beginRecheck takes newer rules over, if there are any. A pass that is under way
@@ -85,7 +100,12 @@ func (l *loop) recheckSome() {
 func (l *loop) endRecheck() {
 	if l.checking && int(l.checked) >= len(l.slots.chunks)*slotChunk {
 		l.checking, l.before, l.early = false, nil, nil
-		l.beginRecheck()
+		if l.beginRecheck(); !l.checking {
+			for _, done := range l.passed {
+				done()
+			}
+			l.passed = nil
+		}
 	}
 }
 
@@ -100,20 +120,27 @@ func (l *loop) recheck(s *session) {
 		return
 	}
 	picky, was := false, l.slots.at(s.n).flags&flagPicky != 0
+	classes := l.g.classes()
 	for i := 0; i < len(s.subs); i++ {
 		ok, some := l.g.grants(s, &s.subs[i])
-		if ok {
+		switch {
+		case !ok:
+			l.revoke(s, i)
+		case l.crossed(&s.subs[i], classes):
+			l.endCrossed(s, i)
+		default:
+			l.recross(s, &s.subs[i], classes)
 			picky = picky || some
 			continue
 		}
-		l.revoke(s, i)
 		if s.closed {
 			return
 		}
 		i--
 	}
 	l.pick(s, picky)
-	if (was || picky) && !l.g.cfg.without.retell {
+	turned := l.endTurned(s)
+	if (was || picky || turned) && !l.g.cfg.without.retell {
 		l.retellGroups(s) // what is granted now was not told
 	}
 	l.forgetRefused(s)

@@ -11,9 +11,11 @@ type rules struct {
 	trust  *secure.Trust // never nil
 	policy *access.Policy
 	quotas map[string]Quota
+
+	classes *classes // which topics are broadcasts; never nil, and not from a configuration
 }
 
-// rulesOf are those of a configuration that was checked.
+// rulesOf are those of a configuration that was checked, but for classes.
 func rulesOf(cfg *Config) (*rules, error) {
 	r := &rules{trust: cfg.Trust, policy: cfg.Policy, quotas: cfg.Quotas}
 	if r.trust == nil {

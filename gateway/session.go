@@ -59,6 +59,7 @@ const (
 	subNoEcho                       // the session's own messages are not wanted
 	subMute                         // publish only
 	subCentral                      // the central service brings messages of its filter
+	subBoth                         // and so it does of this exact one, although it is a broadcast: its class changes
 )
 
 // flagsOf are those of a SUBSCRIBE.

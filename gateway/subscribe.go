@@ -173,16 +173,9 @@ func (l *loop) tellOthers(s *session, filter string) {
 	}
 }
 
-// allBroadcast reports whether a filter matches broadcast topics only: some
-// broadcast filter, taken as a topic, covers it level by level.
-func (g *Gateway) allBroadcast(filter string) bool {
-	for _, f := range g.cfg.Broadcast {
-		if f == filter || wire.Match(f, filter) {
-			return true
-		}
-	}
-	return false
-}
+// allBroadcast reports whether a filter matches topics only that come as broadcasts
+// alone.
+func (g *Gateway) allBroadcast(filter string) bool { return g.classes().allBroadcast(filter) }
 
 func (l *loop) noEcho(s *session, q wire.Subscribe) {
 	if q.NoEcho {
@@ -217,6 +210,7 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 		t.Track(1)
 	}
 	s.subs = append(s.subs, sub)
+	l.wantBoth(s, &s.subs[len(s.subs)-1])
 	l.counters.subscriptions.Add(1)
 	l.say(s, wire.Subscribed{Sub: q.Sub, Topic: id}.Append(l.enc[:0]))
 	if q.Start == wire.StartNow {

@@ -41,7 +41,7 @@ func (t *tenants) get(name string) (*tenant, error) {
 	lim := t.g.limits.Load()
 	index, err := fanout.NewIndex(fanout.Config{
 		Loops: t.g.cfg.Loops, Topics: lim.TopicsPerTenant, Life: uint64(t.g.life), Budget: t.g.rings,
-		Links: lim.Links * t.g.cfg.Loops,
+		Links: lim.Links * t.g.cfg.Loops, PostOnly: func(topic string) bool { return !t.g.broadcast(topic) },
 		Ring: fanout.RingLimits{
 			Messages: lim.RingMessages, Bytes: lim.RingBytes, Age: uint32(lim.RingAge.Seconds()),
 		},
@@ -125,12 +125,5 @@ func (g *Gateway) topicsFull(t *tenant) error {
 }
 
 // broadcast reports whether a checked topic is delivered from the gateway's own
-// table; it is decided from the configuration alone (BC-D4).
-func (g *Gateway) broadcast(topic string) bool {
-	for _, f := range g.cfg.Broadcast {
-		if wire.Match(f, topic) {
-			return true
-		}
-	}
-	return false
-}
+// table; it is decided from what is here alone (BC-D4).
+func (g *Gateway) broadcast(topic string) bool { return g.classes().broadcast(topic) }

@@ -85,7 +85,7 @@ func (l *loop) retellGroups(s *session) {
 func (l *loop) unlist(s *session, i int) {
 	sub := &s.subs[i]
 	l.counters.subscriptions.Add(-1)
-	if sub.flags&subCentral != 0 {
+	if sub.flags&(subCentral|subBoth) != 0 {
 		l.g.wanted.drop(s.tenant.name, sub.filter())
 	}
 	switch {

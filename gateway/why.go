@@ -10,7 +10,7 @@ import (
 // the gateway knows them, and a person at a device needs them. Most refusals need none: nil.
 func (g *Gateway) why(code wire.Code) []byte {
 	if code == wire.CodeNoCentral {
-		return g.broadcastText
+		return g.classes().text
 	}
 	return nil
 }

@@ -25,6 +25,7 @@ type Config struct {
 	// Life is the boot nonce of this gateway: the life of its streams with run 0.
 	Life wire.Life
 	// Filters is a hash of the fleet's broadcast filters. A peer that has another one is linked, and told of in Links.
+	// Mesh.SetFilters replaces it.
 	Filters uint64
 
 	// Listen is where other gateways connect; empty: nowhere, it only dials. Port 0 finds a free one. Beyond loopback

@@ -200,7 +200,7 @@ func (c *conn) linked() {
 		c.mesh.known(c)
 	}
 	level, filters := slog.LevelInfo, "same"
-	if l.hello.filters != c.mesh.cfg.Filters {
+	if l.hello.filters != c.mesh.core.filters.Load() {
 		level, filters = slog.LevelWarn, "they differ: its broadcast topics are not those of this gateway"
 	}
 	c.mesh.log.Log(context.Background(), level, "peer linked", "peer", l.hello.name, "address", l.address, "life", l.hello.life, "filters", filters)

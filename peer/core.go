@@ -28,8 +28,8 @@ type member struct {
 	link       *link // that carries batches
 	since      time.Duration
 	address    string
-	forgotten  bool // by the log
-	differs    bool // its broadcast filters are not ours
+	forgotten  bool   // by the log
+	filters    uint64 // hash of its broadcast filters, as it said when it was linked last
 	lastError  string
 	tally      tally
 }
@@ -42,6 +42,7 @@ type core struct {
 	ctx     context.Context // ends when the mesh is closed
 	log     *outlog
 	leaving atomic.Bool
+	filters atomic.Uint64 // hash of our broadcast filters
 
 	mu      sync.Mutex
 	members map[string]*member
@@ -55,6 +56,7 @@ func newCore(ctx context.Context, cfg Config, clock func() time.Duration) *core 
 		members: make(map[string]*member), links: make(map[*link]struct{}),
 	}
 	c.log.without = cfg.without
+	c.filters.Store(cfg.Filters)
 	return c
 }
 
@@ -75,7 +77,7 @@ func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 func (c *core) hello(now time.Duration, name string) hello {
 	h := hello{
 		kind: kindBatches, min: minVersion, max: maxVersion, cluster: c.cfg.Cluster, name: c.cfg.Name, life: c.cfg.Life,
-		filters: c.cfg.Filters, age: now,
+		filters: c.filters.Load(), age: now,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,7 +180,7 @@ func (c *core) join(l *link, now time.Duration) error {
 	}
 	replaced := m.link
 	m.link, m.since, m.address, m.forgotten = l, now, l.address, false
-	m.differs, m.lastError = l.hello.filters != c.cfg.Filters, ""
+	m.filters, m.lastError = l.hello.filters, ""
 	gone := (*origin)(nil)
 	if m.origin == nil || m.origin.life != l.hello.life {
 		if gone = m.origin; gone != nil {

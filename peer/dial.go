@@ -28,6 +28,10 @@ type dialer struct {
 	stop    context.CancelFunc
 }
 
+// SetFilters takes another hash of broadcast filters: it is told on new links. What peers have told stays, until they are
+// linked anew.
+func (m *Mesh) SetFilters(hash uint64) { m.core.filters.Store(hash) }
+
 // SetPeers says which gateways there are, by name, and where: it replaces what the last call said. Addresses of
 // Config.Peers stay. Links to peers that are not named any more stay as long as they hold. Addresses that are not
 // host:port, or beyond loopback without TLS, are logged and left out; so is this gateway itself.

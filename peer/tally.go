@@ -110,10 +110,15 @@ func (c *core) states(now time.Duration) []LinkState {
 	return list
 }
 
+// differs reports whether its broadcast filters are others than ours, as far as is known.
+func (m *member) differs() bool {
+	return m.origin != nil && m.filters != m.origin.core.filters.Load()
+}
+
 func (m *member) state(now time.Duration) LinkState {
 	t := &m.tally
 	s := LinkState{
-		Name: m.name, Address: m.address, Since: now - m.since, State: "away", FiltersDiffer: m.differs, LastError: m.lastError,
+		Name: m.name, Address: m.address, Since: now - m.since, State: "away", FiltersDiffer: m.differs(), LastError: m.lastError,
 		BatchesSent: t.batches.Load(), MessagesSent: t.messages.Load(), BytesSent: t.bytes.Load(),
 		Saved:           t.saved.Load(),
 		BatchesReceived: t.batchesIn.Load(), MessagesReceived: t.messagesIn.Load(), BytesReceived: t.bytesIn.Load(),
