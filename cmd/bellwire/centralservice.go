@@ -98,17 +98,36 @@ func (c *centralService) attach(g *gateway.Gateway, s Settings) error {
 	cfg.OnGateways = c.found
 	cfg.Alive = c.alive
 	cfg.Devices = func() int64 { return g.Status().Sessions }
+	g.CentralAway(true) // until it says that it is there
 	c.Central, err = central.New(cfg)
 	return err
 }
 
-// start begins when the gateway serves: then its addresses are known, and what comes has somewhere to go.
+// start begins before the gateway serves. If others share the service it waits for their list, not for long.
 func (c *centralService) start() {
 	c.running.Go(func() {
 		if err := c.Run(c.ctx); err != nil && c.ctx.Err() == nil && !errors.Is(err, central.ErrClosed) {
 			c.failed <- err
 		}
 	})
+	if c.state != "shared" {
+		return
+	}
+	for end := time.Now().Add(listPatience); time.Now().Before(end); time.Sleep(listCheck) {
+		if all, _ := c.Gateways(); len(all) > 0 {
+			return
+		}
+	}
+}
+
+// A gateway that knows the others before it serves links to them first, and finds what its devices missed elsewhere.
+const (
+	listPatience = time.Second
+	listCheck    = 10 * time.Millisecond
+)
+
+// announce puts the gateway on the list when it serves: then its addresses are known.
+func (c *centralService) announce() {
 	status := c.gateway.Status()
 	self := central.Gateway{
 		Name: c.gateway.Name(), Life: status.Life, PeerAddr: c.advertise, Version: thisBuild().Version, Since: status.Started,

@@ -127,17 +127,20 @@ type service struct {
 
 // run serves and obeys signals until the gateway has ended.
 func (v *service) run(signals <-chan os.Signal) error {
+	var lost <-chan error
+	if v.central != nil {
+		lost = v.central.failed
+		v.central.start()
+	}
 	served := make(chan error, 1)
 	go func() { served <- v.gateway.Serve(context.Background()) }()
 	ready := v.gateway.Ready()
-	var lost <-chan error
 	for {
 		select {
 		case <-ready:
 			ready = nil
 			if v.central != nil {
-				v.central.start()
-				lost = v.central.failed
+				v.central.announce()
 			}
 			v.announce()
 		case s := <-signals:
