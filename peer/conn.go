@@ -196,14 +196,12 @@ func (c *conn) linked() {
 		return
 	}
 	l.noted = true
-	if !l.dialled {
-		c.mesh.known(c)
-	}
+	c.mesh.known(c)
 	level, filters := slog.LevelInfo, "same"
 	if l.hello.filters != c.mesh.core.filters.Load() {
 		level, filters = slog.LevelWarn, "they differ: its broadcast topics are not those of this gateway"
 	}
-	c.mesh.log.Log(context.Background(), level, "peer linked", "peer", l.hello.name, "address", l.address, "life", l.hello.life, "filters", filters)
+	c.mesh.log.Log(context.Background(), level, "peer linked", "peer", l.hello.name, "address", l.address, "life", l.hello.life.String(), "filters", filters)
 }
 
 func (c *conn) write() {
