@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// ErrNameTaken: a gateway that started later has announced itself under this one's name.
+// ErrNameTaken is that a gateway that started later has announced itself under this one's name.
 var ErrNameTaken = errors.New("central: another gateway has this name: give each its own")
 
 // lease is the record of a gateway.

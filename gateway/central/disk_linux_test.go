@@ -14,7 +14,7 @@ import (
 // goes on, and when there is room again records are taken within some seconds, without
 // loss of what was acknowledged (reliability.md F6).
 func TestDiskFull(t *testing.T) {
-	c, dir, fill := fullDisk(t, Config{})
+	c, fill := fullDisk(t, Config{})
 	require.NoError(t, os.Remove(fill))
 	freed := time.Now()
 	eventually(t, func() bool { _, err := c.Records().Put(t.Context(), "after", nil); return err == nil }, "records are taken again")
@@ -23,12 +23,11 @@ func TestDiskFull(t *testing.T) {
 	value, _, err := c.Records().Get(t.Context(), "before")
 	require.NoError(t, err)
 	require.Equal(t, "1", string(value))
-	_ = dir
 }
 
 // Control: a server whose store has failed does not come back by itself.
 func TestDiskFullWithoutARestart(t *testing.T) {
-	c, _, fill := fullDisk(t, Config{without: guards{restart: true}})
+	c, fill := fullDisk(t, Config{without: guards{restart: true}})
 	require.NoError(t, os.Remove(fill))
 	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		_, err := c.Records().Put(t.Context(), "after", nil)
@@ -37,8 +36,8 @@ func TestDiskFullWithoutARestart(t *testing.T) {
 }
 
 // fullDisk is a Central on a small disk, which a file fills.
-func fullDisk(t *testing.T, cfg Config) (c *Central, dir, fill string) {
-	dir = t.TempDir()
+func fullDisk(t *testing.T, cfg Config) (c *Central, fill string) {
+	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Skip("no right to mount a small disk: ", err)
 	}
@@ -72,5 +71,5 @@ func fullDisk(t *testing.T, cfg Config) (c *Central, dir, fill string) {
 		require.NoError(t, c.Publish("acme", "live", nil))
 	}
 	eventually(t, func() bool { return len(got.payloads("live")) == before+100 }, "live traffic")
-	return c, dir, fill
+	return c, fill
 }
