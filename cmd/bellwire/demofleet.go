@@ -138,8 +138,12 @@ func (f *demoFleet) lookAfter(ctx context.Context, g *demoGateway, some []*demoD
 		}
 		account := f.devices.account(some)
 		if count == len(some) && account.missing == 0 {
-			f.table.note(fmt.Sprintf("all %s devices of %s are served elsewhere and have every broadcast after %s: %s; %s messages were resumed",
-				grouped(int64(count)), g.name, latencyText(time.Since(killed)), f.whereText(back), grouped(f.devices.resumed.Load()-resumed)))
+			lost := ""
+			if n := account.gaps + account.ended + account.vague; n > 0 {
+				lost = fmt.Sprintf("; they were told that %s are lost", grouped(n))
+			}
+			f.table.note(fmt.Sprintf("all %s devices of %s are served elsewhere and account for every broadcast after %s: %s; %s messages were resumed%s",
+				grouped(int64(count)), g.name, latencyText(time.Since(killed)), f.whereText(back), grouped(f.devices.resumed.Load()-resumed), lost))
 			return
 		}
 		select {
@@ -182,16 +186,17 @@ func (f *demoFleet) restart(ctx context.Context, g *demoGateway) error {
 
 // finish shows the fleet as a gateway sees it that is left, and adds up.
 func (f *demoFleet) finish(ctx context.Context) error {
-	for _, g := range f.running() {
-		view, err := g.view(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
-		}
-		fmt.Fprintln(f.env.stdout)
-		if err := writeFleet(f.env.stdout, view, time.Now()); err != nil {
-			return err
-		}
-		break
+	left := f.running()
+	if len(left) == 0 {
+		return errNoEntry
+	}
+	view, err := left[0].view(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", left[0].name, err)
+	}
+	fmt.Fprintln(f.env.stdout)
+	if err := writeFleet(f.env.stdout, view, time.Now()); err != nil {
+		return err
 	}
 	return f.devices.summarize(f.env.stdout, true)
 }
