@@ -381,8 +381,34 @@ func TestNoAnswer(t *testing.T) {
 	require.Equal(t, append(append(numbers(1, 1), "miss 2-4"), numbers(5, 6)...), b.host.saw(a.host.life, "broadcast/x"))
 	// What lacks among what was held is asked for as well; then the link goes.
 	w.cut(c)
+	require.Len(t, b.host.saw(a.host.life, "broadcast/x"), 4, "it may come back")
+	w.pass(DefaultHold + 2*tickEvery)
+	require.Equal(t, []Change{Met, Lost}, changesOf(b, a.host.life))
 	require.Equal(t, "8=8", b.host.saw(a.host.life, "broadcast/x")[5])
 	require.Zero(t, o.holes.bytes)
+}
+
+// TestAskedAgain has a link go that a question was under way on: it is asked again on the next one.
+func TestAskedAgain(t *testing.T) {
+	w, a, b, c := pair(t, func(c *Config) { c.Retain = 1000 })
+	a.publish("broadcast/x", 1, 3)
+	w.settle()
+	w.cut(c)
+	for i := 4; i <= 60; i++ {
+		a.publish("broadcast/x", i, i)
+		w.pass(tickEvery)
+	}
+	c = w.connect(b, a)
+	for c.ends[0].link.at() != up || len(c.ends[0].link.origin.holes.asked) == 0 {
+		c.ends[0].write()
+		c.ends[1].read()
+		c.ends[1].write()
+		c.ends[0].read()
+	}
+	w.cut(c)
+	w.link(a, b)
+	require.Equal(t, numbers(1, 60), b.host.saw(a.host.life, "broadcast/x"))
+	require.Zero(t, b.core.members["a"].origin.holes.bytes)
 }
 
 // TestRefusedTopic refuses what is no broadcast topic here, and counts it; the link goes on.

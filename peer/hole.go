@@ -289,7 +289,26 @@ func (o *origin) postpone(waited time.Duration) {
 	o.schedule()
 }
 
-// abandon gives up all questions: the link that they went to is gone.
+// suspend has all questions wait for another link: the one that they went to is gone.
+func (o *origin) suspend() {
+	for _, h := range o.holes.asked {
+		h.asked = 0
+	}
+	o.holes.wanted = append(o.holes.asked, o.holes.wanted...)
+	o.holes.asked = nil
+}
+
+// resume asks again, as soon as a link is up.
+func (o *origin) resume(l *link, now time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.link == l {
+		o.askNext(now)
+		o.schedule()
+	}
+}
+
+// abandon gives up all questions: nobody is there to answer.
 func (o *origin) abandon(now time.Duration) {
 	link := o.link
 	o.link = nil // so that nothing more is asked

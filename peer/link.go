@@ -274,6 +274,7 @@ func (l *link) begin(now time.Duration, body []byte) error {
 	l.phase, l.cursor, l.beatAt = up, cursor, now
 	l.mu.Unlock()
 	l.wake()
+	l.origin.resume(l, now)
 	return nil
 }
 

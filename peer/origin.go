@@ -66,8 +66,8 @@ func (o *origin) change(what Change) {
 func (o *origin) attach(l *link, now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.link != nil && o.link != l {
-		o.abandon(now)
+	if o.link != l {
+		o.suspend()
 	}
 	if o.never || o.link == nil {
 		o.change(Met)
@@ -76,15 +76,18 @@ func (o *origin) attach(l *link, now time.Duration) {
 	o.schedule()
 }
 
-// detach takes a link away. What was asked for on it will not come.
+// detach takes a link away. What was asked for on it is asked for again if there is another one before the origin is lost.
 func (o *origin) detach(l *link, now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.link != l {
 		return
 	}
-	o.abandon(now)
 	o.link = nil
+	if o.told == Left {
+		o.abandon(now)
+	}
+	o.suspend()
 	o.lostAt = now + o.core.cfg.Hold
 	if o.core.cfg.without.hold {
 		o.lostAt = now
@@ -149,6 +152,7 @@ func (o *origin) tick(now time.Duration) {
 		o.expire(o.core.ctx, now)
 	}
 	if o.link == nil && o.told == Met && !o.never && now >= o.lostAt {
+		o.abandon(now)
 		o.change(Lost)
 	}
 	o.schedule()
