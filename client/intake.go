@@ -166,10 +166,19 @@ func (in *intake) uncounted(out *outlet, g Gap) {
 // end is told that a life is over.
 func (in *intake) end(out *outlet, topic string, life wire.Life, how wire.How) {
 	it := item{event: End{topic, how, life}, topic: topic, life: life}
-	if how == wire.EndComplete || how == wire.EndRestarted {
-		in.had.drop(topic, life)
+	l := in.had.find(topic, life)
+	switch {
+	case l != nil && l.over:
+		it.event = nil // it was told, and was replayed once more
 		it.drops = true
-	} else if l := in.had.find(topic, life); l != nil {
+	case how == wire.EndComplete || how == wire.EndRestarted:
+		// For the application the place is of no more use. Here it is, until a gateway
+		// knows nothing of the life: the next one may still have its messages.
+		it.drops = true
+		if l != nil {
+			l.over = true
+		}
+	case l != nil:
 		l.lost = true // it may come back
 	}
 	out.add(in, it)
@@ -191,7 +200,7 @@ func (in *intake) settle(out *outlet, t *topic, r *replay) {
 		if t.has(l.Life) {
 			continue
 		}
-		if !l.lost { // else it was told when it was lost
+		if !l.lost && !l.over { // else it was told when it ended
 			out.add(in, item{event: Gap{t.name, wire.ReasonNotKept, 0, l.Life}})
 			in.end(out, t.name, l.Life, how)
 		}

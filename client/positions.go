@@ -27,6 +27,9 @@ type lifeAt struct {
 	wire.Position
 	// lost: the application was told that it ended, though it may come back.
 	lost bool
+	// over: it was told that it ended for ever. The place stays until a gateway tells
+	// nothing of the life any more: another one may still replay it.
+	over bool
 }
 
 func newPositions() *positions {
@@ -55,7 +58,7 @@ func (p *positions) find(topic string, life wire.Life) *lifeAt {
 	return nil
 }
 
-// set moves a life to an offset; a life that was lost is back.
+// set moves a life to an offset; a life that was lost is back, one that is over is not.
 func (p *positions) set(topic string, life wire.Life, offset uint64) {
 	e := p.byTopic[topic]
 	if e == nil {
@@ -70,7 +73,7 @@ func (p *positions) set(topic string, life wire.Life, offset uint64) {
 	t := e.Value.(*topicLives)
 	for i := range t.lives {
 		if t.lives[i].Life == life {
-			t.lives[i] = lifeAt{Position: wire.Position{Life: life, Offset: offset}}
+			t.lives[i] = lifeAt{Position: wire.Position{Life: life, Offset: offset}, over: t.lives[i].over}
 			return
 		}
 	}
@@ -133,13 +136,15 @@ func (p *positions) topics() []string {
 	return names
 }
 
-// list is everything, the topic heard of last at the end.
+// list is everything but lives that are over, the topic heard of last at the end.
 func (p *positions) list() []TopicPosition {
 	var all []TopicPosition
 	for e := p.recent.Back(); e != nil; e = e.Prev() {
 		t := e.Value.(*topicLives)
 		for _, l := range t.lives {
-			all = append(all, TopicPosition{t.topic, l.Position})
+			if !l.over {
+				all = append(all, TopicPosition{t.topic, l.Position})
+			}
 		}
 	}
 	return all

@@ -349,3 +349,33 @@ func TestSparseStream(t *testing.T) {
 		require.Equal(t, []uint64{12, 40, 41}, got)
 	})
 }
+
+// A life that has ended for ever may still be kept by the next gateway, which replays
+// it: what the device has had does not come twice, and its end is told once [W-6.5].
+func TestLifeThatIsOverIsReplayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGateway(0xA1)
+		g.Publish("broadcast/a", "a1")
+		c, f := start(t, g)
+		s := subscribe(t, c, "broadcast/a", client.WithCursor())
+		require.Equal(t, "a1", short(next(t, s)))
+		g.say(wire.End{Topic: 1, Origin: 1, How: wire.EndRestarted}.Append(nil))
+		require.Equal(t, "restarted 00000000000000a1", short(next(t, s)))
+		require.Empty(t, s.Cursor(), "for the application it is of no more use")
+
+		other := newGateway(0xA1) // it keeps one message more than the device had
+		other.Publish("broadcast/a", "a1")
+		other.Publish("broadcast/a", "a2")
+		f.put("gw", other)
+		g.kick()
+		require.Equal(t, "a2", short(next(t, s)))
+		other.say(wire.End{Topic: 1, Origin: 1, How: wire.EndRestarted}.Append(nil))
+
+		after := newGateway(0xB2) // it knows nothing of that life
+		after.Publish("broadcast/a", "b1")
+		f.put("gw", after)
+		other.kick()
+		require.Equal(t, "b1", short(next(t, s)))
+		require.Equal(t, []client.TopicPosition{at("broadcast/a", 0xB2, 1)}, s.Cursor())
+	})
+}

@@ -31,13 +31,15 @@ def taken(topic, payload, life="", position=0):
 
 
 class Counter:
-    """Counts positions [W-6.7]. `had` = {topic: {life: offset}} outlives the connection, the rest does not.
+    """Counts positions [W-6.7]. `had` = {topic: {life: offset}} and `over`, the same of lives that have ended for good
+    [W-6.5], outlive the connection, the rest does not.
 
     All subscriptions of the device have the same options, so either all of its topics are tracked or none.
     """
 
     def __init__(self, had=None):
         self.had = {} if had is None else had
+        self.over = {}
         self.begin(False)
 
     def begin(self, tracks):
@@ -46,7 +48,7 @@ class Counter:
 
     def cursor(self, topic):
         """At most 64 positions, those that were taken from last."""
-        return list(self.had.get(topic, {}).items())[-64:]
+        return list((self.over.get(topic, {}) | self.had.get(topic, {})).items())[-64:]
 
     def handle(self, name, f):
         """Yields the events of a frame. Raises Jump."""
@@ -73,11 +75,13 @@ class Counter:
             return
         had = self.had.setdefault(topic, {})
         if key in self.bound and self.bound[key].life != life:
-            had.pop(self.bound[key].life, None)
+            self._over(self.bound[key])
         s = self.bound[key] = Stream(topic, life, f["next"], bool(f["flags"] & 2))
         if f["flags"] & 1:
             self.main[f["id"]] = f["origin"]
         resuming = self.resuming.get(f["id"])
+        if life in self.over.get(topic, {}):
+            had[life] = self.over[topic].pop(life)          # another gateway keeps messages of it
         had.setdefault(life, s.next - 1 if resuming is None else 0)
         if resuming:
             resuming.discard(life)
@@ -142,16 +146,21 @@ class Counter:
         for key in [k for k in self.bound if k[1] == f["origin"] and f["id"] in (0, k[0])]:
             s = self.bound.pop(key)
             if f["how"] in (0, 2):
-                self.had[s.topic].pop(s.life, None)
+                self._over(s)
             else:
                 yield missing(s.topic, s.life, 0, 0)        # a tail, perhaps
+
+    def _over(self, s):
+        if s.life in self.had[s.topic]:
+            self.over.setdefault(s.topic, {})[s.life] = self.had[s.topic].pop(s.life)
 
     def _live(self, f):
         for id_, topic in list(self.topics.items()):
             if f["sub"] in self.subs and topic == self.subs[f["sub"]][0]:
                 for life in sorted(self.resuming.pop(id_, ())):
-                    yield missing(topic, life, 0, 0)
-                    del self.had[topic][life]
+                    if self.over.get(topic, {}).pop(life, None) is None:
+                        yield missing(topic, life, 0, 0)
+                        del self.had[topic][life]
 
 
 class Backoff:
