@@ -17,6 +17,7 @@ import (
 // centralService joins a gateway and the central service: neither knows the other.
 type centralService struct {
 	central *central.Central
+	stored  *fleetStore
 	state   string // how the fleet has it, while it is not away
 	log     *slog.Logger
 	refused rate.Sometimes // says in the log that a message was not delivered
@@ -35,9 +36,12 @@ func newCentralService(s Settings, cfg *gateway.Config, log *slog.Logger) (*cent
 	v := &centralService{log: log, state: "private", refused: rate.Sometimes{Interval: time.Minute}}
 	v.ctx, v.cancel = context.WithCancel(context.Background())
 	c := central.Config{
-		Name: cfg.Name, Embedded: central.Embedded{Listen: s.CentralListen, Dir: s.Data}, Insecure: s.Insecure, Logger: log,
+		Name: cfg.Name, Embedded: central.Embedded{Listen: s.CentralListen}, Insecure: s.Insecure, Logger: log,
 		Deliver: v.deliver, Missed: v.missed, Ended: v.ended, Away: v.away, Inject: v.inject,
-		Devices: v.devices, OnGateways: v.found, Alive: v.alive,
+		Devices: v.devices, OnGateways: v.found, Alive: v.alive, Applied: v.applied,
+	}
+	if !s.sharesCentral() {
+		c.Embedded.Dir = s.Data
 	}
 	switch {
 	case s.sharesCentral():
@@ -60,6 +64,8 @@ func newCentralService(s Settings, cfg *gateway.Config, log *slog.Logger) (*cent
 		return nil, fmt.Errorf("config: %w", err)
 	}
 	cfg.Central, cfg.Directory = v.central, v
+	v.stored = newFleetStore(v, s)
+	cfg.Stored = v.stored
 	return v, nil
 }
 
@@ -143,6 +149,12 @@ func (v *centralService) inject(ctx context.Context, tenant, topic string, paylo
 	return wire.Position{Life: r.Life, Offset: r.Offset}, err
 }
 
+// applied is what the list says of the fleet's broadcast filters.
+func (v *centralService) applied() (revision, filters uint64) {
+	g := v.gateway.Load()
+	return v.stored.applied.Load(), g.FiltersHash()
+}
+
 func (v *centralService) devices() int64 { return v.gateway.Load().Status().Sessions }
 
 // alive says whether a gateway that is not heard of answers on its link.
@@ -172,7 +184,7 @@ func (v *centralService) Members() []gateway.Member {
 	all, _ := v.central.Gateways()
 	members := make([]gateway.Member, len(all))
 	for i, g := range all {
-		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: g.Devices, Since: g.Since}
+		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: g.Devices, Since: g.Since, Filters: g.Filters}
 	}
 	return members
 }

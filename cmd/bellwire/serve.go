@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -66,6 +67,10 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 		return err
 	}
 	defer v.central.stop()
+	v.last = cfg
+	if v.central != nil {
+		v.central.stored.begin(v)
+	}
 	v.centralEnded = centralEnded
 	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(budget / 100 * softMemory)
@@ -73,6 +78,9 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	signals, stop := e.watch(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	defer close(v.ended)
+	if v.central != nil {
+		v.central.stored.await(v.centralEnded)
+	}
 	return v.run(signals)
 }
 
@@ -124,6 +132,10 @@ type service struct {
 	leaving      bool
 	reloads      chan chan<- error // requests to reload; the answer is sent
 	ended        chan struct{}     // closed when nobody listens any more
+
+	ruling sync.Mutex     // held while the gateway's rules are replaced
+	last   gateway.Config // of the settings, as it was read last
+	fleet  *fleetPolicy   // takes the place of the policy in last; nil: there is none
 }
 
 // run serves and obeys signals until the gateway has ended.
@@ -200,9 +212,12 @@ func (v *service) reloadGateway(s Settings) error {
 	if err != nil {
 		return err
 	}
-	if err := v.gateway.Reload(cfg); err != nil {
+	v.ruling.Lock()
+	defer v.ruling.Unlock()
+	if err := v.gateway.Reload(v.fleet.over(cfg)); err != nil {
 		return err
 	}
+	v.last = cfg
 	v.trust.Store(cfg.Trust)
 	return nil
 }
