@@ -160,6 +160,7 @@ type guards struct {
 	perMessage  bool      // messages of a wildcard that is granted in part are asked for
 	retell      bool      // who is granted more is told what it was not
 	crossed     bool      // an exact subscription to a topic of another class now is ended
+	crossedGap  bool      // and what it misses until it is there again is announced
 	both        bool      // a topic that changes its class is wanted both ways
 	endTurned   bool      // wildcards are told the end of streams that have become central
 	leadsTo     bool      // a change without the steps before it is announced as a gap

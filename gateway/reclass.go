@@ -25,7 +25,8 @@ func (g *Gateway) FiltersHash() uint64 { return g.classes().hash }
 // each of them at all gateways before the next one: (old, new), (new, old), (new, nil).
 //
 // An exact subscription to a topic that is a broadcast now, or is none any more, is
-// ended with CodeRestart, so that its device subscribes again at once; a tracking
+// ended with CodeRestart, so that its device subscribes again at once, and is told that
+// it may miss something until it has; a tracking
 // wildcard is told the END of what became central. If the change is not one of those
 // steps, devices with wildcards are told as well that an unknown number of messages may
 // be missing.
@@ -118,9 +119,13 @@ func (l *loop) crossed(sub *subscription, c *classes) bool {
 	return sub.topic != nil && sub.flags&subMute == 0 && c.broadcast(sub.topic.Name()) == (sub.flags&subCentral != 0) && !l.g.cfg.without.crossed
 }
 
-// endCrossed ends such a subscription; its device asks again at once [W-8.3].
+// endCrossed ends such a subscription; its device asks again at once [W-8.3]. Nobody
+// counts what it misses until then, so that is said before.
 func (l *loop) endCrossed(s *session, i int) {
 	num := s.subs[i].num
+	if !l.g.cfg.without.crossedGap {
+		l.say(s, wire.Gap{Origin: ownOrigin, Reason: wire.ReasonCentral}.Append(l.enc[:0]))
+	}
 	l.endSubscription(s, i)
 	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeRestart}.Append(l.enc[:0]))
 }

@@ -19,6 +19,7 @@ import (
 type centralService struct {
 	*central.Central
 	gateway   *gateway.Gateway
+	stored    *fleetStore
 	log       *slog.Logger
 	state     string // in a word, while it is there
 	advertise string // peer_advertise
@@ -48,6 +49,7 @@ func newCentralService(s Settings, log *slog.Logger) *centralService {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.listed, c.unlist = context.WithCancel(c.ctx)
+	c.stored = newFleetStore(c, s)
 	return c
 }
 
@@ -98,6 +100,7 @@ func (c *centralService) attach(g *gateway.Gateway, s Settings) error {
 	cfg.OnGateways = c.found
 	cfg.Alive = c.alive
 	cfg.Devices = func() int64 { return g.Status().Sessions }
+	cfg.Applied = func() (revision, filters uint64) { return c.stored.applied.Load(), g.FiltersHash() }
 	g.CentralAway(true) // until it says that it is there
 	c.Central, err = central.New(cfg)
 	return err
@@ -110,6 +113,7 @@ func (c *centralService) start() {
 			c.failed <- err
 		}
 	})
+	c.stored.await()
 	if c.state != "shared" {
 		return
 	}
@@ -210,7 +214,7 @@ func (c *centralService) Members() []gateway.Member {
 	all, _ := c.Gateways()
 	members := make([]gateway.Member, len(all))
 	for i, g := range all {
-		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: &g.Devices, Since: g.Since}
+		members[i] = gateway.Member{Name: g.Name, Life: g.Life, Address: g.PeerAddr, Version: g.Version, Devices: &g.Devices, Since: g.Since, Filters: g.Filters}
 	}
 	return members
 }

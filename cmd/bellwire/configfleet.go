@@ -104,8 +104,8 @@ func (s *Settings) centralProblems(wrong func(string, string, ...any), clash fun
 		}
 		s.fleetAddress(wrong, "central_listen", s.CentralListen, "127.0.0.1:7314")
 	}
-	if s.Data != "" && s.Central != centralEmbedded {
-		clash("data", "central", "is where the embedded central service keeps what it stores, and central is %s: leave it out, or set central to embedded", s.Central)
+	if s.Data != "" && s.Central == centralOff {
+		clash("data", "central", "is where things of the central service are kept, and central is %s: leave it out, or set central to something else", s.Central)
 	}
 }
 

@@ -142,7 +142,7 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.CentralListen },
 	},
 	{
-		"data", "", "directory in which the embedded central service keeps what it stores; empty: in memory",
+		"data", "", "directory in which the embedded central service keeps what it stores, and every gateway what it knew last of the fleet's policy and broadcast filters; empty: in memory",
 		"a disk is for what must outlive the gateway, and that is for you to say",
 		func(s *Settings) any { return &s.Data },
 	},
@@ -198,7 +198,7 @@ var settingTable = []setting{
 		func(s *Settings) any { return &s.Revoked },
 	},
 	{
-		"policy", "", "who may publish and subscribe what, and how much a tenant may use, a YAML file; empty: everyone everything",
+		"policy", "", "who may publish and subscribe what, and how much a tenant may use, a YAML file; empty: everyone everything. While the fleet has a policy stored (bellwire fleet policy), that one takes its place",
 		"once there is a policy, what it does not allow is denied",
 		func(s *Settings) any { return &s.Policy },
 	},

@@ -16,12 +16,19 @@ import (
 
 // fleetCmd is `bellwire fleet`.
 type fleetCmd struct {
+	Show      fleetShowCmd      `cmd:"" default:"withargs" help:"Gateways, links, streams, devices."`
+	Policy    fleetPolicyCmd    `cmd:"" help:"Store who may do what for all gateways, or print it."`
+	Broadcast fleetBroadcastCmd `cmd:"" help:"Change which topics all gateways broadcast, or print them."`
+}
+
+// fleetShowCmd is `bellwire fleet` alone.
+type fleetShowCmd struct {
 	JSON bool `name:"json" help:"Print the answer of the gateway as it is."`
 	adminFlags
 }
 
 // Help says whose view it is.
-func (c *fleetCmd) Help() string {
+func (c *fleetShowCmd) Help() string {
 	return "What one gateway knows of its fleet, so ask another one as well after a partition. DELAY is the time to the other gateway and back, " +
 		"BATCH the messages in a batch on average, WAITING the batches that it has not acknowledged. SKIPPED batches were given up because it was " +
 		"away for too long, and MISSED messages never came: devices were told both as gaps. REFUSED messages were not taken, such as those that the " +
@@ -29,7 +36,7 @@ func (c *fleetCmd) Help() string {
 }
 
 // Run asks and prints.
-func (c *fleetCmd) Run(e *env) error {
+func (c *fleetShowCmd) Run(e *env) error {
 	ctx, stop := e.interruptible()
 	defer stop()
 	answer, err := c.get(ctx, "/v1/fleet", nil)

@@ -61,10 +61,7 @@ func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, e
 		if cfg.Policy, quotas, err = readPolicyFile(s.Policy); err != nil {
 			return cfg, fmt.Errorf("config: policy: %w", err)
 		}
-		cfg.Quotas = make(map[string]gateway.Quota, len(quotas))
-		for tenant, q := range quotas {
-			cfg.Quotas[tenant] = gateway.Quota{Connections: q.Connections, PublishRate: q.PublishRate, BytesOut: int(q.BytesOut)}
-		}
+		cfg.Quotas = gatewayQuotas(quotas)
 	}
 	for i, network := range s.ProxyFrom {
 		prefix, err := netip.ParsePrefix(network)
@@ -74,6 +71,14 @@ func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, e
 		cfg.ProxyFrom = append(cfg.ProxyFrom, prefix.Masked())
 	}
 	return cfg, nil
+}
+
+func gatewayQuotas(quotas map[string]quota) map[string]gateway.Quota {
+	all := make(map[string]gateway.Quota, len(quotas))
+	for tenant, q := range quotas {
+		all[tenant] = gateway.Quota{Connections: q.Connections, PublishRate: q.PublishRate, BytesOut: int(q.BytesOut)}
+	}
+	return all
 }
 
 // adminOff is the admin address of a gateway without one.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -57,7 +58,7 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	v.admins(&cfg)
 	if v.central = newCentralService(s.Settings, log); v.central != nil {
 		defer v.central.stop()
-		cfg.Central, cfg.Directory = v.central, v.central
+		cfg.Central, cfg.Directory, cfg.Stored = v.central, v.central, v.central.stored
 	}
 	if v.gateway, err = gateway.New(cfg); err != nil {
 		return err
@@ -66,6 +67,8 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 		if err := v.central.attach(v.gateway, s.Settings); err != nil {
 			return err
 		}
+		v.last = cfg
+		v.central.stored.begin(v)
 	}
 	if budget := v.gateway.Status().MemoryBudget; budget > 0 && e.getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(budget / 100 * softMemory)
@@ -123,6 +126,10 @@ type service struct {
 	leaving  bool
 	reloads  chan chan<- error // requests to reload; the answer is sent
 	ended    chan struct{}     // closed when nobody listens any more
+
+	ruling sync.Mutex     // held while the gateway's rules are replaced
+	last   gateway.Config // of the settings, as it was read last
+	fleet  *fleetPolicy   // takes the place of the policy in last; nil: there is none
 }
 
 // run serves and obeys signals until the gateway has ended.
@@ -209,9 +216,12 @@ func (v *service) reloadGateway(s Settings) error {
 	if err != nil {
 		return err
 	}
-	if err := v.gateway.Reload(cfg); err != nil {
+	v.ruling.Lock()
+	defer v.ruling.Unlock()
+	if err := v.gateway.Reload(v.fleet.over(cfg)); err != nil {
 		return err
 	}
+	v.last = cfg
 	v.trust.Store(cfg.Trust)
 	return nil
 }

@@ -89,18 +89,24 @@ func (f *adminFlags) client() (*http.Client, error) {
 
 const (
 	statusTimeout = 10 * time.Second
+	changeTimeout = 40 * time.Second
 	maxAnswer     = 64 << 20
 )
 
 // get asks for one part of the admin API.
 func (f *adminFlags) get(ctx context.Context, path string, query url.Values) ([]byte, error) {
+	return f.ask(ctx, statusTimeout, http.MethodGet, path, query, nil)
+}
+
+// ask is one request to the admin API.
+func (f *adminFlags) ask(ctx context.Context, within time.Duration, method, path string, query url.Values, body io.Reader) ([]byte, error) {
 	if f.Admin == adminOff {
 		return nil, exitWith(exitUsage, errors.New("--admin: off is no address: name that of the gateway, such as 127.0.0.1:7312"))
 	}
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	address := url.URL{Scheme: f.scheme(), Host: f.Admin, Path: path, RawQuery: query.Encode()}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), body)
 	if err != nil {
 		return nil, exitWith(exitUsage, fmt.Errorf("--admin: %w", err))
 	}
@@ -123,7 +129,7 @@ func (f *adminFlags) get(ctx context.Context, path string, query url.Values) ([]
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address.String(), err)
 	}
-	if response.StatusCode != http.StatusOK {
+	if response.StatusCode != http.StatusOK && response.StatusCode != http.StatusNoContent {
 		return nil, fmt.Errorf("%s answers %s: %s%s", address.String(), response.Status, strings.TrimSpace(string(answer)), wayOut(response.StatusCode))
 	}
 	return answer, nil

@@ -61,9 +61,13 @@ func (c *Central) Announce(ctx context.Context, g Gateway, taken func(error)) er
 			return ErrClosed
 		case <-changed: // at once when the service is back
 		case <-tick.C:
+		case <-c.renewals:
 		}
 	}
 }
+
+// Renew has the list say at once what Config.Devices and Config.Applied say now.
+func (c *Central) Renew() { signal(c.renewals) }
 
 // announcer holds the lease of one gateway.
 type announcer struct {
@@ -78,6 +82,9 @@ type announcer struct {
 func (a *announcer) renew(ctx context.Context, now time.Time) error {
 	if devices := a.c.cfg.Devices; devices != nil {
 		a.me.Devices = devices()
+	}
+	if applied := a.c.cfg.Applied; applied != nil {
+		a.me.Applied, a.me.Filters = applied()
 	}
 	value, err := json.Marshal(lease{Gateway: a.me})
 	if err != nil {

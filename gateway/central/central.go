@@ -51,6 +51,7 @@ type Central struct {
 	fleet           fleet
 	telling         sync.Mutex // held while OnGateways is called
 	injecting       sync.WaitGroup
+	renewals        chan struct{} // holds one: the lease is to be renewed now
 
 	mu      sync.Mutex
 	running bool
@@ -91,7 +92,7 @@ func New(cfg Config) (*Central, error) {
 	}
 	c := &Central{
 		cfg: cfg, log: cfg.Logger, names: subjects{cfg.Prefix}, group: fmt.Sprintf("%s-%016x", cfg.Prefix, rand.Uint64()),
-		ready: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}),
+		ready: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}), renewals: make(chan struct{}, 1),
 		refused: rate.Sometimes{Interval: time.Minute},
 	}
 	c.reached = sync.OnceFunc(func() { close(c.ready) })

@@ -69,6 +69,9 @@ type Config struct {
 	Lease time.Duration
 	// Devices is how many devices this gateway has, for the list. Nil: 0.
 	Devices func() int64
+	// Applied is the revision of the shared record that this gateway has put in force, and
+	// the hash of the broadcast filters that it has, for the list: see Central.Renew. Nil: 0.
+	Applied func() (revision, filters uint64)
 	// OnGateways is told the list of gateways, by name, when it changes, and how many of
 	// them are on it only because they are not believed to be gone. The list is not
 	// the callee's to change.

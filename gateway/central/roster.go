@@ -18,6 +18,8 @@ type Gateway struct {
 	Version     string    `json:"version,omitempty"`
 	Devices     int64     `json:"devices"` // connected when it was last heard of
 	Since       time.Time `json:"since"`
+	Applied     uint64    `json:"applied,omitempty"` // what Config.Applied said
+	Filters     uint64    `json:"filters,omitempty"`
 }
 
 // roster decides which gateways are on the list. It has no clock: the times are since

@@ -1,7 +1,10 @@
 package central
 
 import (
+	"context"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -18,11 +21,13 @@ type subscriptions struct {
 	refs  map[interest]int
 	dirty map[interest]struct{} // came or went since NATS was told
 	edits uint64                // how often one came or went
+	told  uint64                // edits that NATS was told of
+	moved chan struct{}         // closed when told rises
 	wake  chan struct{}         // holds one: dirty is not empty
 }
 
 func newSubscriptions() *subscriptions {
-	return &subscriptions{refs: map[interest]int{}, dirty: map[interest]struct{}{}, wake: make(chan struct{}, 1)}
+	return &subscriptions{refs: map[interest]int{}, dirty: map[interest]struct{}{}, wake: make(chan struct{}, 1), moved: make(chan struct{})}
 }
 
 func (s *subscriptions) add(i interest, n int) {
@@ -41,7 +46,7 @@ func (s *subscriptions) add(i interest, n int) {
 }
 
 // changed are the filters that came or went, and whether they are wanted now.
-func (s *subscriptions) changed() map[interest]bool {
+func (s *subscriptions) changed() (changed map[interest]bool, edits uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := make(map[interest]bool, len(s.dirty))
@@ -49,7 +54,26 @@ func (s *subscriptions) changed() map[interest]bool {
 		all[i] = s.refs[i] > 0
 	}
 	clear(s.dirty)
-	return all
+	return all, s.edits
+}
+
+// tell notes that NATS was told of so many edits.
+func (s *subscriptions) tell(edits uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if edits > s.told {
+		s.told = edits
+		close(s.moved)
+		s.moved = make(chan struct{})
+	}
+}
+
+// untold reports whether NATS has not been told of so many edits; then what is closed when
+// that may have changed.
+func (s *subscriptions) untold(edits uint64) (bool, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told < edits, s.moved
 }
 
 // all are the filters that are wanted, after so many edits.
@@ -87,6 +111,34 @@ func (c *Central) Subscribe(tenant, filter string) (cancel func(), err error) {
 	return sync.OnceFunc(func() { c.subs.add(i, -1) }), nil
 }
 
+// Subscribed waits until the service brings what was subscribed to before, or ctx ends.
+// In a cluster that is the server which this gateway is connected to; the others know a
+// moment later.
+func (c *Central) Subscribed(ctx context.Context) error {
+	edits := c.subs.edited()
+	for {
+		untold, moved := c.subs.untold(edits)
+		l, changed := c.link()
+		if !untold && l != nil {
+			asking, cancel := l.during(ctx)
+			err := l.nc.FlushWithContext(asking)
+			cancel()
+			if err == nil {
+				return nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("central: subscriptions are not all there: %w", context.Cause(ctx))
+		case <-c.ctx.Done():
+			return ErrClosed
+		case <-moved:
+		case <-changed:
+		case <-time.After(200 * time.Millisecond): // a flush that failed while the link stands
+		}
+	}
+}
+
 // subscribing tells NATS what is wanted, until c.ctx ends.
 //
 // All subscriptions of a gateway are members of one queue group, of which the server
@@ -101,7 +153,8 @@ func (c *Central) subscribing(nc *nats.Conn, received chan *nats.Msg) {
 		if c.nextLink() == nil {
 			return
 		}
-		for i, wanted := range c.subs.changed() {
+		changed, edits := c.subs.changed()
+		for i, wanted := range changed {
 			have := active[i]
 			switch {
 			case wanted && have == nil:
@@ -121,6 +174,7 @@ func (c *Central) subscribing(nc *nats.Conn, received chan *nats.Msg) {
 				delete(active, i)
 			}
 		}
+		c.subs.tell(edits)
 		c.bound.interested()
 		select {
 		case <-c.ctx.Done():
