@@ -30,7 +30,7 @@ func newStoredPair(t *testing.T) *storedPair {
 	require.NoError(t, err)
 	p := &storedPair{}
 	for i, args := range [][]string{
-		{"--name=one", "--peer-listen=127.0.0.1:0", "--central-listen=" + free[0]}, {"--name=two", "--peer-listen=127.0.0.1:0", "--central=nats://" + free[0]},
+		{"--name=one", "--peer-listen=127.0.0.1:0", "--central=embedded", "--central-listen=" + free[0]}, {"--name=two", "--peer-listen=127.0.0.1:0", "--central=nats://" + free[0]},
 	} {
 		gw, listen, admin := gatewayFor(t, nil, args...)
 		p.listen[i], p.admin[i] = listen, "--admin="+admin
