@@ -143,16 +143,6 @@ func withoutReplay() *control {
 	}}
 }
 
-// withoutGaps is a fleet that does not say what it has lost.
-func withoutGaps() *control {
-	return &control{name: "no GAP", want: history.Failed, rule: history.Honest, alter: func(e history.Event) []history.Event {
-		if e.Kind == history.Gap && e.Count > 0 {
-			return nil
-		}
-		return []history.Event{e}
-	}}
-}
-
 // withoutFetch is a fleet in which what was sent over a cut is never fetched: what comes after healing begins where it is.
 func withoutFetch() *control {
 	skip := map[string]int{}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -69,7 +70,9 @@ type setup struct {
 func newTrial(t *testing.T, s setup) *trial {
 	t.Helper()
 	if inFull() {
-		s.controls = nil // they are tried in the short form, and would cost as much as the trial
+		s.controls = nil               // they are tried in the short form, and would cost as much as the trial
+		old := debug.SetGCPercent(400) // memory is there, processors are not
+		t.Cleanup(func() { debug.SetGCPercent(old) })
 	}
 	tr := &trial{t: t, load: s.load, rec: newRecorder(s.rules, s.controls...)}
 	tr.ctx, tr.stopAll = context.WithCancel(context.Background())

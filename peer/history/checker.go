@@ -59,31 +59,33 @@ func (c *Checker) Add(e Event) {
 
 func (c *Checker) fleetEvent(e Event) {
 	c.fleet.events = append(c.fleet.events, e)
-	switch e.Kind {
-	case Born:
-		if c.fleet.origins[e.Origin] != nil || e.Origin == "" || e.Gateway == "" {
-			c.broken("a gateway is born without a name, or as %q again", e.Origin)
-			return
-		}
+	switch {
+	case e.Kind == Born && (c.fleet.origins[e.Origin] != nil || e.Origin == "" || e.Gateway == ""):
+		c.broken("a gateway is born without a name, or as %q again", e.Origin)
+	case e.Kind == Born:
 		c.fleet.bear(e)
-	case Died, Left:
-		o := c.fleet.origins[e.Origin]
-		if o == nil || o.died != forever {
-			c.broken("%q dies, and does not live", e.Origin)
-			return
-		}
-		o.died, o.left = e.At, e.Kind == Left
-		c.begin(e, o.gateway.name)
-	case Cut, Healed, Paused, Continued:
+	case e.Kind == Died, e.Kind == Left:
+		c.over(e)
+	case e.Kind == Fault:
+		c.faults[e.Name] += e.Count
+	case e.Kind == Gauge && e.Count > e.Offset:
+		c.find(Bounded, e, "%s is at %d, its limit is %d", e.Name, e.Count, e.Offset)
+	case e.Kind == Gauge:
+	default:
 		c.fleet.apart(e)
 		c.begin(e, e.Gateway)
-	case Fault:
-		c.faults[e.Name] += e.Count
-	case Gauge:
-		if e.Count > e.Offset {
-			c.find(Bounded, e, "%s is at %d, its limit is %d", e.Name, e.Count, e.Offset)
-		}
 	}
+}
+
+// over is that a gateway runs no more.
+func (c *Checker) over(e Event) {
+	o := c.fleet.origins[e.Origin]
+	if o == nil || o.died != forever {
+		c.broken("%q dies, and does not live", e.Origin)
+		return
+	}
+	o.died, o.left = e.At, e.Kind == Left
+	c.begin(e, o.gateway.name)
 }
 
 // publication is what a publisher says.

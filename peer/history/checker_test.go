@@ -207,6 +207,16 @@ func TestExcerptOfALongRun(t *testing.T) {
 	require.Greater(t, seen, mostTail-1)
 }
 
+// A run that lacked processors is late everywhere, and says nothing of time. What it says of all else stands.
+func TestVoidRunSaysNothingOfTime(t *testing.T) {
+	for name, want := range map[string]Verdict{"late": Void, "late-end": Void, "hole": Failed, "twice": Failed} {
+		file := kept(t, "broken")[name]
+		require.Equal(t, Failed, file.Check().Verdict(), name)
+		file.Rules.Floor.Subscribers = 1000
+		require.Equal(t, want, file.Check().Verdict(), name)
+	}
+}
+
 // A subscriber settles after a fault when nothing late comes any more: each of those who were there counts once.
 func TestSettling(t *testing.T) {
 	file := kept(t, "good")["killed"]

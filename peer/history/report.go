@@ -89,13 +89,20 @@ type Report struct {
 	checker *Checker
 }
 
-// Verdict is Failed if there is a finding, else Void if there is a reason, else Passed.
+// Verdict is Failed if there is a finding, else Void if there is a reason, else Passed. What a void run says of time is
+// void as well: it comes of what it lacked.
 func (r Report) Verdict() Verdict {
+	all := uint64(0)
+	for _, n := range r.PerRule {
+		all += n
+	}
 	switch {
-	case len(r.Findings) > 0:
+	case all > r.PerRule[Timely]:
 		return Failed
 	case len(r.Void) > 0:
 		return Void
+	case all > 0:
+		return Failed
 	}
 	return Passed
 }
