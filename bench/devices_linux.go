@@ -41,6 +41,7 @@ type devices struct {
 	retry  time.Duration
 
 	in      []byte
+	stamps  []byte // what comes beside it; nil: arrivals are not stamped
 	clear   []byte // what was opened of it
 	events  []unix.EpollEvent
 	scratch []byte
@@ -317,7 +318,13 @@ func (d *devices) event(i int, what uint32) error {
 // read empties the socket: a read that does not fill the buffer has done so.
 func (d *devices) read(v *device) error {
 	for {
-		n, err := unix.Read(v.fd, d.in)
+		var n int
+		var err error
+		if d.took != nil && d.stamps != nil {
+			n, d.now, err = d.readStamped(v)
+		} else {
+			n, err = unix.Read(v.fd, d.in)
+		}
 		switch {
 		case errors.Is(err, unix.EAGAIN):
 			return nil
@@ -328,7 +335,7 @@ func (d *devices) read(v *device) error {
 		case n == 0:
 			return errors.New("the server ended the connection")
 		}
-		if d.took != nil {
+		if d.took != nil && d.stamps == nil {
 			d.now = time.Now()
 		}
 		if v.tls != nil {

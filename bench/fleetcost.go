@@ -17,6 +17,7 @@ const (
 	wireBytes     = "bytes of a batch per message"
 	readBytes     = "bytes that a peer reads per message"
 	beyondPayload = ", beyond the payload"
+	idleCost      = "CPU between the slices"
 	meanBatch     = "messages per batch"
 	savedShare    = "bytes saved by compression"
 	compressCost  = "CPU of compression per message"
@@ -222,11 +223,12 @@ func (b *fleetBed) fleetFloors(ctx context.Context, peers int) ([]*gathered, err
 // spentOn is what messages came to.
 type spentOn struct {
 	cpu      time.Duration
+	idle     time.Duration // in as long a time as is waited for what comes late
 	messages float64
 }
 
 // costOf publishes for a time and tells what that cost the gateway, with what it
-// does shortly after.
+// does shortly after, but for what it does then in any case: links have heartbeats.
 func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast time.Duration) (spent spentOn, err error) {
 	before, err := processCPU(g.pid())
 	if err != nil {
@@ -240,7 +242,15 @@ func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast
 		return spent, err
 	}
 	after, err := processCPU(g.pid())
-	return spentOn{after - before, float64(a.Messages + 1)}, err // a burst of one is sent first
+	if err != nil {
+		return spent, err
+	}
+	if err := pause(ctx, b.rest()); err != nil {
+		return spent, err
+	}
+	idle, err := processCPU(g.pid())
+	// A burst of one is sent first.
+	return spentOn{cpu: after - before - (idle - after), idle: idle - after, messages: float64(a.Messages + 1)}, err
 }
 
 // sampleCost adds a sample of what a message costs a gateway, and of what goes to
@@ -248,9 +258,7 @@ func (b *fleetBed) costOf(ctx context.Context, g *gathered, l fleetLoad, atLeast
 func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad) (cost float64, err error) {
 	if len(g.others) == 0 {
 		spent, err := b.costOf(ctx, g, l, b.Slice)
-		cost = micro(spent.cpu) / spent.messages
-		b.add(g.system, b.named(l, messageCost), "µs", cost)
-		return cost, err
+		return b.addCost(g, l, spent), err
 	}
 	before, readBefore, err := b.counters(ctx, g)
 	if err != nil {
@@ -264,8 +272,6 @@ func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad) (co
 	if err != nil {
 		return 0, err
 	}
-	cost = micro(spent.cpu) / spent.messages
-	b.add(g.system, b.named(l, messageCost), "µs", cost)
 	was, is := before.sent(), after.sent()
 	messages := float64(is.Messages - was.Messages)
 	if want := spent.messages * float64(g.peers); messages != want || is.Resent+is.Skipped > 0 {
@@ -285,7 +291,14 @@ func (b *fleetBed) sampleCost(ctx context.Context, g *gathered, l fleetLoad) (co
 	} {
 		b.add(g.system, b.named(l, of.quantity), of.unit, of.v)
 	}
-	return cost, nil
+	return b.addCost(g, l, spent), nil
+}
+
+func (b *fleetBed) addCost(g *gathered, l fleetLoad, spent spentOn) (cost float64) {
+	cost = micro(spent.cpu) / spent.messages
+	b.add(g.system, b.named(l, messageCost), "µs", cost)
+	b.add(g.system, b.named(l, idleCost), "ms/s", milli(spent.idle)/b.rest().Seconds())
+	return cost
 }
 
 // counters are those of a gateway's links, and how many bytes the others have read.
@@ -324,6 +337,9 @@ func (b *fleetBed) concludeCost(l fleetLoad, arms, floors []*gathered) error {
 	}
 	for _, g := range slices.Concat(arms, floors) {
 		state(g, messageCost, "")
+		if l.every {
+			state(g, idleCost, "")
+		}
 	}
 	return err
 }

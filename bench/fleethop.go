@@ -21,6 +21,7 @@ func (b *fleetBed) hop(ctx context.Context) error {
 	defer b.clear()
 	b.r.set("messages per second, for the latency of a hop", b.Rate)
 	b.r.set("of one run", b.conf.Run)
+	b.r.set("a message has arrived", "when the system has it for the device")
 	g, err := b.gather(ctx, "one hop", 1)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func TestFleetTargetsAreAnswered(t *testing.T) {
 		b := &fleetBed{bed: &bed{Config: c.Config, r: r}, conf: c}
 		arms := []*gathered{{system: &system{label: noPeers}}, {system: &system{label: peersLabel(3)}, peers: 3}, {system: &system{label: peersLabel(10)}, peers: 10}}
 		for _, g := range arms {
-			for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressCost, messageCost} {
+			for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressCost, messageCost, idleCost} {
 				b.add(g.system, b.named(l, of), "", 1)
 			}
 		}
@@ -161,6 +161,24 @@ func TestHopsAreMeasuredMessageByMessage(t *testing.T) {
 	require.Equal(t, 3*a.Messages, a.Deliveries, "those far away are waited for at the end")
 	require.Equal(t, h.devices.due, h.devices.delivered)
 	require.Equal(t, h.devices.dueFar, h.devices.far)
+}
+
+func TestStamps(t *testing.T) {
+	d := connectTest(t, startTestFloor(t, "single"), 2, 20)
+	require.NoError(t, d.stamp(t.Context()))
+	begin := time.Now()
+	var came []time.Time
+	d.took = func(_ *receiver, now time.Time) { came = append(came, now) }
+	require.NoError(t, d.burst(t.Context(), 1))
+	require.Len(t, came, 2)
+	for _, at := range came {
+		require.WithinRange(t, at, begin.Round(0), time.Now().Round(0))
+	}
+	at, err := stampIn(nil)
+	require.NoError(t, err)
+	require.Zero(t, at)
+	_, err = stampIn(make([]byte, 32))
+	require.ErrorContains(t, err, "time stamp")
 }
 
 func TestHopTimes(t *testing.T) {

@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -17,15 +18,23 @@ func (a *hopTimes) record(r *receiver, nth int, took time.Duration) {
 	if r.far {
 		to = a.far
 	}
-	to[nth] = max(to[nth], took)
+	if to[nth] == 0 || took > to[nth] {
+		to[nth] = took
+	}
 }
 
 // pacedFar is an open loop whose messages also go to devices of other servers. It
-// compares the two arrivals of each message. One that was seen there first, as
-// two sockets are read one after the other, took no time.
+// compares the two arrivals of each message, by the system's stamps. One that came
+// there first took no time.
 func (d *devices) pacedFar(ctx context.Context, o paceOrder) (a outcome, err error) {
+	if err := d.stamp(ctx); err != nil {
+		return a, err
+	}
 	came := hopTimes{make([]time.Duration, o.Messages), make([]time.Duration, o.Messages)}
 	a, err = d.account(o.PID, func() error { return d.pace(ctx, o.Every, o.Messages, came.record) })
+	if err == nil && slices.Min(slices.Concat(came.near, came.far)) < 0 {
+		err = errors.New("a message came before it was sent: the clock was set, or bytes have no time stamp")
+	}
 	a.Messages = uint64(o.Messages) //nolint:gosec // positive
 	if err != nil {
 		return a, err

@@ -189,7 +189,8 @@ collection. Attackers are counted by themselves: a run in which fewer were conne
 // fleetText stands below the heading of the targets of gateways that are linked.
 const fleetText = `All gateways are processes, and all but one are linked to that one alone, over plain TCP on loopback. What its peers cost it is its CPU
 time with them less that of another one that is alone, under the same load, in turns. Messages in flight are published in one write;
-the next follow when every subscriber has them, one of them at each peer. Payloads do not compress unless a line says so.
+the next follow when every subscriber has them, one of them at each peer. Payloads do not compress unless a line says so. A message has
+arrived when the system has it for the device, by its time stamp.
 
 `
 
