@@ -358,7 +358,7 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-// TestNoAnswer gives up a question after a second, and goes on.
+// TestNoAnswer gives up a question after a while, and goes on.
 func TestNoAnswer(t *testing.T) {
 	w, a, b, c := pair(t, nil)
 	a.publish("broadcast/x", 1, 1)
