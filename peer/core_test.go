@@ -83,6 +83,23 @@ func TestLeft(t *testing.T) {
 	require.Empty(t, b.core.log.known, "nothing is kept for who has left")
 }
 
+// TestLeftUnanswered has a gateway leave while it is asked for something: that is announced before the end, not behind it.
+func TestLeftUnanswered(t *testing.T) {
+	w, a, b, c := pair(t, nil)
+	a.publish("broadcast/x", 1, 1)
+	w.settle()
+	o := c.ends[1].link.origin
+	c.ends[0].blocked = true
+	gather := newGather()
+	gather.add(&Message{Key: 1, Tenant: "acme", Topic: "broadcast/x", Offset: 4, Payload: []byte("4")}, 0)
+	_, body, _, err := wire.Next(appendBatch(nil, o.last.Load()+1, 0, gather.entries), maxFrame)
+	require.NoError(t, err)
+	require.NoError(t, c.ends[1].link.handle(w.now, typeBatch, body))
+	require.Error(t, c.ends[1].link.handle(w.now, typeEnd, nil))
+	require.Equal(t, []string{"1=1", "miss 2-3", "4=4"}, b.host.saw(a.host.life, "broadcast/x"), "when the end is told")
+	require.Equal(t, []Change{Met, Left}, changesOf(b, a.host.life))
+}
+
 // TestRestarted has a gateway come back with another life: the old one is told of first, and never linked again.
 func TestRestarted(t *testing.T) {
 	w, a, b, c := pair(t, nil)
@@ -358,7 +375,7 @@ func TestLargeAnswers(t *testing.T) {
 	}
 }
 
-// TestNoAnswer gives up a question after a second, and goes on.
+// TestNoAnswer gives up a question after a while, and goes on.
 func TestNoAnswer(t *testing.T) {
 	w, a, b, c := pair(t, nil)
 	a.publish("broadcast/x", 1, 1)

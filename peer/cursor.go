@@ -232,6 +232,9 @@ func (l *outlog) trim(now time.Duration) (done [][]Held) {
 
 // drop lets go of batches at the front whose credit is given back.
 func (l *outlog) drop(first uint64) {
+	if first > l.released {
+		return // most calls: heartbeats, and links that keep up
+	}
 	acked := l.last
 	for _, s := range l.known {
 		acked = min(acked, max(s.acked, s.start-1))

@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	maxFetches   = maxAsked    // questions under way to one origin
-	fetchWithin  = time.Second // for an answer
-	maxHeld      = 256         // messages that wait behind a hole, per stream
-	maxHeldBytes = 4 << 20     // of all streams of an origin, held and older ones that are on their way
-	olderWanted  = 256         // messages that are asked for of a stream that is not known
-	maxWanted    = maxCached   // streams that wait until they may ask
+	maxFetches   = maxAsked        // questions under way to one origin
+	fetchWithin  = 2 * time.Second // for an answer: on a slow line it comes behind what is under way
+	maxHeld      = 256             // messages that wait behind a hole, per stream
+	maxHeldBytes = 4 << 20         // of all streams of an origin, held and older ones that are on their way
+	olderWanted  = 256             // messages that are asked for of a stream that is not known
+	maxWanted    = maxCached       // streams that wait until they may ask
 )
 
 // hole is what a stream lacks, while it is asked for: messages that are delivered when they come (a gap between what is

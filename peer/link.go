@@ -305,7 +305,7 @@ func (l *link) live(now time.Duration, t frameType, body []byte) error {
 	case typeTops:
 		return l.origin.tops(l.ctx, now, body)
 	case typeEnd:
-		return l.end(body)
+		return l.end(now, body)
 	case typeHello, typeClose: // handle has seen to them
 	}
 	if t.skippable() {
@@ -390,11 +390,11 @@ func (l *link) ask(body []byte) error {
 }
 
 // end takes an END. Streams are never forgotten while their gateway lives, so that of one stream says nothing new.
-func (l *link) end(body []byte) error {
+func (l *link) end(now time.Duration, body []byte) error {
 	_, leaving, err := parseEnded(body)
 	if err != nil || !leaving {
 		return err
 	}
-	l.origin.leave()
+	l.origin.leave(now)
 	return &CloseError{Why: Bye, Text: "it leaves"}
 }

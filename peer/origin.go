@@ -105,10 +105,11 @@ func (o *origin) restarted(now time.Duration) {
 	o.schedule()
 }
 
-// leave notes that everything of it has come.
-func (o *origin) leave() {
+// leave notes that everything of it has come. What is still asked for will not, and is announced before.
+func (o *origin) leave(now time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.abandon(now)
 	o.change(Left)
 }
 
