@@ -5,7 +5,6 @@ import (
 	"time"
 
 	judge "github.com/bellwire/bellwire/peer/history"
-	"github.com/bellwire/bellwire/wire"
 )
 
 const (
@@ -263,7 +262,7 @@ func (e *simEnd) take(c simChunk) {
 
 func (e *simEnd) handle(b []byte) error {
 	for len(b) > 0 {
-		t, body, rest, err := wire.Next(b, e.link.limit())
+		t, body, rest, err := nextFrame(b, e.link.limit())
 		if err != nil {
 			return &CloseError{Why: Broken, Text: err.Error()}
 		}
