@@ -303,6 +303,24 @@ func (c *core) tick(now time.Duration, run func(func())) {
 	}
 }
 
+// idleTick is how often tick is called while nothing is under way: a gateway that rests costs next to nothing.
+const idleTick = 4 * tickEvery
+
+// rest is how long it is until tick has to be called again.
+func (c *core) rest() time.Duration {
+	if c.log.holds() {
+		return tickEvery
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for l := range c.links {
+		if l.restless() {
+			return tickEvery
+		}
+	}
+	return idleTick
+}
+
 // leave has every link send END when it has sent everything.
 func (c *core) leave(now time.Duration) {
 	c.log.seal(now)

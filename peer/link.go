@@ -177,6 +177,11 @@ func (l *link) leave(now time.Duration) {
 	l.reading.Store(0)
 }
 
+// restless reports whether something is due soon: an ACK, or the end of a greeting.
+func (l *link) restless() bool {
+	return l.ackSince.Load() != 0 || l.reading.Load() != 0 || l.at() != up
+}
+
 // limit is the largest frame that may come now.
 func (l *link) limit() int {
 	if l.at() == greeting {

@@ -291,3 +291,10 @@ func (l *outlog) tick(now time.Duration) {
 		l.seal(now)
 	}
 }
+
+// holds reports whether batches are kept, or messages gather.
+func (l *outlog) holds() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.kept) > 0 || l.gathered()
+}

@@ -247,12 +247,13 @@ func (m *Mesh) seal() {
 }
 
 func (m *Mesh) tick() {
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(tickEvery)
+	defer timer.Stop()
 	for {
 		select {
-		case <-ticker.C:
+		case <-timer.C:
 			m.core.tick(m.now(), m.spawn)
+			timer.Reset(m.core.rest())
 		case <-m.ctx.Done():
 			return
 		}
