@@ -2,8 +2,11 @@ package gateway_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -176,6 +179,27 @@ func TestFleetGrowsAndShrinks(t *testing.T) {
 	require.Equal(t, wire.EndComplete, end.How)
 	require.Equal(t, wire.CodeOK, pub.Publish(2, "broadcast/a", "two"))
 	require.Equal(t, "two", string(next(t, first).Payload))
+}
+
+// A line of the audit log names gateway, tenant, device and topic, and so do the
+// figures of links: one name for each thing everywhere (X-5).
+func TestFleetNamesThings(t *testing.T) {
+	var log gateway.AuditLog
+	g1 := member(t, "g1", gateway.Config{})
+	g2 := member(t, "g2", gateway.Config{
+		Audit: log.Logger(), Authenticate: authenticateByToken,
+		Authorize: func(wire.Identity, gateway.Action, string) error { return errors.New("no") },
+	}, g1)
+	d := gatewaytest.Join(t, g2.Addr(), "red/d")
+	require.Equal(t, wire.CodeNotGranted, d.Publish(1, "broadcast/a", "x"))
+	lines := log.Lines(t, g2)
+	require.Len(t, lines, 1)
+	for key, want := range map[string]string{"gateway": "g2", "tenant": "red", "device": "d", "topic": "broadcast/a", "code": "83"} {
+		require.Equal(t, want, lines[0][key], key)
+	}
+	w := httptest.NewRecorder()
+	g2.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	require.Contains(t, w.Body.String(), `bellwire_peer_messages_sent_total{peer="g1"} 0`)
 }
 
 // A device that changes gateways goes on where it was, with the messages of every

@@ -27,6 +27,7 @@ func (g *Gateway) joinFleet(cfg peer.Config) error {
 		cfg.Name = defaultName(g.addr.Port())
 	}
 	g.cfg.Name = cfg.Name
+	g.audit.log = g.audit.log.With("gateway", cfg.Name) // lines of a fleet end up in one place
 	g.fleet = newFleet(g)
 	cfg.Life, cfg.Filters = g.life, g.classes().hash
 	cfg.Streams, cfg.Source = g.fleet, g.fleet
