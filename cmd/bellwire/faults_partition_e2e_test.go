@@ -38,19 +38,19 @@ func faultPartition(t *testing.T, out *bench.Result) {
 	})
 	p := &partitions{trial: tr, network: n, out: out}
 	tr.publish()
-	pause(t.Context(), rests/2)
+	rest(t.Context(), rests/2)
 	for round := range rounds {
 		a, b := round%3, (round+1)%3
 		p.isolate(a, lasts)
-		pause(t.Context(), rests)
+		rest(t.Context(), rests)
 		p.oneWay(a, b, lasts)
-		pause(t.Context(), rests)
+		rest(t.Context(), rests)
 		p.oneWay(b, a, lasts)
-		pause(t.Context(), rests)
+		rest(t.Context(), rests)
 		for range flaps {
 			p.flap(b)
 		}
-		pause(t.Context(), rests)
+		rest(t.Context(), rests)
 	}
 	report := tr.finish(8 * time.Second)
 	tr.passed(report)
@@ -76,7 +76,7 @@ func (p *partitions) isolate(a int, lasts time.Duration) {
 	if proven := !from.reaches(others[0].space) && !others[1].space.reaches(from); proven {
 		p.rec.add(history.Event{Kind: history.Fault, Name: "two-way cut", Count: 1})
 	}
-	pause(p.t.Context(), lasts-time.Since(begin))
+	rest(p.t.Context(), lasts-time.Since(begin))
 	from.plug()
 	p.tell(history.Healed, a, others)
 	p.healed("two-way cut", a, others)
@@ -94,7 +94,7 @@ func (p *partitions) oneWay(a, b int, lasts time.Duration) {
 	if proven := !from.reaches(to) && to.reaches(from); proven {
 		p.rec.add(history.Event{Kind: history.Fault, Name: "one-way cut", Count: 1})
 	}
-	pause(p.t.Context(), lasts-time.Since(begin))
+	rest(p.t.Context(), lasts-time.Since(begin))
 	from.unmute(to)
 	p.tell(history.Healed, a, others)
 	p.healed("one-way cut", a, others)
@@ -110,10 +110,10 @@ func (p *partitions) flap(a int) {
 	if !from.reaches(others[0].space) {
 		p.rec.add(history.Event{Kind: history.Fault, Name: "flap", Count: 1})
 	}
-	pause(p.t.Context(), 300*time.Millisecond)
+	rest(p.t.Context(), 300*time.Millisecond)
 	from.plug()
 	p.tell(history.Healed, a, others)
-	pause(p.t.Context(), 500*time.Millisecond)
+	rest(p.t.Context(), 500*time.Millisecond)
 }
 
 // tell tells the history what is about to be cut, or was healed.
@@ -137,7 +137,7 @@ func (p *partitions) noticed(name string, begin time.Time, a int, others []*memb
 	for i, e := range ends {
 		wait.Go(func() {
 			for took[i] = time.Since(begin); took[i] < patience && e.at.linked(e.of.name); took[i] = time.Since(begin) {
-				pause(p.t.Context(), polling)
+				rest(p.t.Context(), polling)
 			}
 		})
 	}

@@ -72,7 +72,7 @@ func (p *publisher) schedule(ctx context.Context, due []chan struct{}) {
 	step := p.every / time.Duration(len(due))
 	for n, at := 0, time.Now(); ctx.Err() == nil; n, at = n+1, at.Add(step) {
 		if early := time.Until(at); early > 0 {
-			pause(ctx, early)
+			rest(ctx, early)
 		}
 		select {
 		case due[n%len(due)] <- struct{}{}:
@@ -88,12 +88,12 @@ func (p *publisher) keep(ctx context.Context, m *member) {
 		if err == nil {
 			p.set(m, s)
 			for ctx.Err() == nil && !s.lost.Load() {
-				pause(ctx, redialEvery)
+				rest(ctx, redialEvery)
 			}
 			p.set(m, nil)
 			s.client.Close()
 		}
-		pause(ctx, redialEvery)
+		rest(ctx, redialEvery)
 	}
 }
 
@@ -148,7 +148,7 @@ func (p *publisher) session(m *member) *publisherSession {
 func (p *publisher) publish(ctx context.Context, topic string, m *member, due chan struct{}) {
 	for {
 		if p.session(m) == nil {
-			pause(ctx, polling)
+			rest(ctx, polling)
 			if ctx.Err() != nil {
 				return
 			}
@@ -203,8 +203,8 @@ func (p *publisher) next(origin, topic string) uint64 {
 	return p.numbers[key]
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
