@@ -44,21 +44,21 @@ func faultCentral(t *testing.T, out *bench.Result) {
 	p.works()
 	watch := watchLinks(tr)
 	tr.publish()
-	pause(t.Context(), 2*time.Second)
+	rest(t.Context(), 2*time.Second)
 
 	hub.kill()
 	begin := time.Now()
 	p.refused()
-	pause(t.Context(), away-time.Since(begin))
+	rest(t.Context(), away-time.Since(begin))
 	p.refused()
 	hub.start()
 	begin = time.Now()
 	p.works()
 	out.Add("central: until other topics worked after it was back", "s", time.Since(begin).Seconds())
-	pause(t.Context(), 2*time.Second)
+	rest(t.Context(), 2*time.Second)
 
 	tr.rec.add(history.Event{Kind: history.Fault, Name: "leases gone at once", Count: purgeLeases(t, central)})
-	pause(t.Context(), 15*time.Second) // more than twice as long as a lease lasts
+	rest(t.Context(), 15*time.Second) // more than twice as long as a lease lasts
 	p.works()
 
 	report := tr.finish(5 * time.Second)
@@ -117,7 +117,7 @@ func (p *plain) works() {
 				}
 			}
 		}
-		pause(ctx, 100*time.Millisecond)
+		rest(ctx, 100*time.Millisecond)
 	}
 	p.t.Fatalf("topics that are not broadcast do not work: %v", err)
 }
@@ -153,7 +153,7 @@ func watchLinks(tr *trial) *linkWatch {
 					}
 				}
 			}
-			pause(ctx, 250*time.Millisecond)
+			rest(ctx, 250*time.Millisecond)
 		}
 	}()
 	return w

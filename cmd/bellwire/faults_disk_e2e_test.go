@@ -44,7 +44,7 @@ func faultDisk(t *testing.T, out *bench.Result) {
 	before := stored(t, central)
 	require.Positive(t, before, "what was published to orders was not stored")
 	tr.publish()
-	pause(t.Context(), 2*time.Second)
+	rest(t.Context(), 2*time.Second)
 
 	filler := fill(t, disk)
 	tr.rec.add(history.Event{Kind: history.Fault, Name: "disk full", Count: 1})
@@ -52,7 +52,7 @@ func faultDisk(t *testing.T, out *bench.Result) {
 	var refusal *client.RefusedError
 	require.Eventually(t, func() bool { return errors.As(p.send("no room"), &refusal) }, patience, 100*time.Millisecond, "it is acknowledged and cannot be stored")
 	require.Equal(t, wire.ClassLater, refusal.Code.Class(), "%v", refusal)
-	pause(t.Context(), lasts-time.Since(begin))
+	rest(t.Context(), lasts-time.Since(begin))
 
 	require.NoError(t, os.Remove(filler))
 	begin = time.Now()

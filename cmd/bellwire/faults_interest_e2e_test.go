@@ -48,9 +48,9 @@ func faultInterest(t *testing.T, out *bench.Result) {
 
 	// Idle: heartbeats, and the answers to them.
 	const idle = 5 * time.Second
-	pause(ctx, time.Second)
+	rest(ctx, time.Second)
 	from, before := n.spaces[0].sent(), batches()
-	pause(ctx, idle)
+	rest(ctx, idle)
 	idleRate := float64(n.spaces[0].sent()-from) / idle.Seconds()
 	require.Positive(t, idleRate, "a link that is alive is not silent")
 
@@ -62,7 +62,7 @@ func faultInterest(t *testing.T, out *bench.Result) {
 	for range devices {
 		require.NoError(t, <-failed)
 	}
-	pause(ctx, time.Second)
+	rest(ctx, time.Second)
 	took := time.Since(begin)
 	sent := float64(n.spaces[0].sent() - from)
 	expected := idleRate * took.Seconds()

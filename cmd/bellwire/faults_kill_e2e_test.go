@@ -27,12 +27,12 @@ func faultKill(t *testing.T, out *bench.Result) {
 	})
 	tr.publish()
 	for i := range kills {
-		pause(t.Context(), every/2)
+		rest(t.Context(), every/2)
 		m := tr.members[i%len(tr.members)]
 		m.kill()
-		pause(t.Context(), down)
+		rest(t.Context(), down)
 		m.start()
-		pause(t.Context(), every/2-down)
+		rest(t.Context(), every/2-down)
 	}
 	report := tr.finish(8 * time.Second)
 	took := report.Took(history.Died)

@@ -22,10 +22,10 @@ func faultPause(t *testing.T, out *bench.Result) {
 	rules.Floor = l.floor(0, map[string]uint64{"pause": uint64(pauses)})
 	tr := newTrial(t, setup{load: l, rules: rules, args: centralOffArgs, controls: []*control{withoutProof(), withoutFetch(), withoutDedupe()}})
 	tr.publish()
-	pause(t.Context(), rests/2)
+	rest(t.Context(), rests/2)
 	for i := range pauses {
 		tr.members[i%len(tr.members)].pause(lasts)
-		pause(t.Context(), rests)
+		rest(t.Context(), rests)
 	}
 	report := tr.finish(8 * time.Second)
 	tr.passed(report)

@@ -14,8 +14,9 @@ import (
 	"github.com/bellwire/bellwire/peer/history"
 )
 
-// publisher keeps a session with each gateway and publishes some topics through all of them in turn, each by one goroutine:
-// so what one origin gets of one topic has an order. What it does not know the outcome of it does not repeat.
+// publisher keeps a session with each gateway and publishes some topics through all of them, by a schedule: a message goes
+// to whichever gateway has answered the last one of its topic. Of one topic each gateway gets one at a time, so what one
+// origin gets has an order. What it does not know the outcome of it does not repeat.
 type publisher struct {
 	rec     *recorder
 	name    string
@@ -53,10 +54,31 @@ func (p *publisher) run(ctx context.Context, topics []string) {
 	for _, m := range p.members {
 		wait.Go(func() { p.keep(ctx, m) })
 	}
-	for i, topic := range topics {
-		wait.Go(func() { p.publish(ctx, topic, i, time.Duration(i)*p.every/time.Duration(len(topics))) })
+	var due []chan struct{}
+	for _, topic := range topics {
+		queue := make(chan struct{}, 1+mostBehind/p.every)
+		due = append(due, queue)
+		for _, m := range p.members {
+			wait.Go(func() { p.publish(ctx, topic, m, queue) })
+		}
 	}
+	p.schedule(ctx, due)
 	wait.Wait()
+}
+
+// schedule says when messages are due, of one topic after the other. What could not be published in time is published as
+// soon as it can, unless its topic is behind by mostBehind.
+func (p *publisher) schedule(ctx context.Context, due []chan struct{}) {
+	step := p.every / time.Duration(len(due))
+	for n, at := 0, time.Now(); ctx.Err() == nil; n, at = n+1, at.Add(step) {
+		if early := time.Until(at); early > 0 {
+			rest(ctx, early)
+		}
+		select {
+		case due[n%len(due)] <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // keep has a session with a gateway whenever that is possible.
@@ -66,12 +88,12 @@ func (p *publisher) keep(ctx context.Context, m *member) {
 		if err == nil {
 			p.set(m, s)
 			for ctx.Err() == nil && !s.lost.Load() {
-				pause(ctx, redialEvery)
+				rest(ctx, redialEvery)
 			}
 			p.set(m, nil)
 			s.client.Close()
 		}
-		pause(ctx, redialEvery)
+		rest(ctx, redialEvery)
 	}
 }
 
@@ -112,36 +134,38 @@ func (p *publisher) dial(ctx context.Context, m *member) (*publisherSession, err
 	return s, nil
 }
 
-// session is one that works, beginning the search with the nth gateway; nil if there is none.
-func (p *publisher) session(n int) *publisherSession {
+// session is that with a gateway; nil if there is none that works.
+func (p *publisher) session(m *member) *publisherSession {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := range p.members {
-		m := p.members[(n+i)%len(p.members)]
-		if s := p.sessions[m]; s != nil && m.usable.Load() && !s.lost.Load() {
-			return s
-		}
+	if s := p.sessions[m]; s != nil && m.usable.Load() && !s.lost.Load() {
+		return s
 	}
 	return nil
 }
 
-// publish publishes one topic by a schedule. What could not be published in time is published as soon as it can, unless it
-// is behind by more than mostBehind.
-func (p *publisher) publish(ctx context.Context, topic string, first int, after time.Duration) {
-	due := time.Now().Add(after)
-	for n := first; ctx.Err() == nil; n++ {
-		pause(ctx, time.Until(due))
-		s := p.session(n)
-		for s == nil && ctx.Err() == nil {
-			pause(ctx, polling)
-			s = p.session(n)
+// publish publishes what is due of one topic to one gateway, while that can be used.
+func (p *publisher) publish(ctx context.Context, topic string, m *member, due chan struct{}) {
+	for {
+		if p.session(m) == nil {
+			rest(ctx, polling)
+			if ctx.Err() != nil {
+				return
+			}
+			continue
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return
+		case <-due:
 		}
-		p.send(s, topic)
-		if due = due.Add(p.every); time.Since(due) > mostBehind {
-			due = time.Now()
+		if s := p.session(m); s != nil {
+			p.send(s, topic)
+			continue
+		}
+		select { // another gateway takes it
+		case due <- struct{}{}:
+		default:
 		}
 	}
 }
@@ -179,8 +203,8 @@ func (p *publisher) next(origin, topic string) uint64 {
 	return p.numbers[key]
 }
 
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
+// rest waits, or until ctx ends.
+func rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

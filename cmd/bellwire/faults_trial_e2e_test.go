@@ -161,7 +161,7 @@ func (tr *trial) finish(after time.Duration) history.Report {
 	tr.t.Helper()
 	tr.stopLoad()
 	tr.publishing.Wait()
-	pause(tr.ctx, after)
+	rest(tr.ctx, after)
 	for _, d := range tr.devices {
 		if !d.left.Load() {
 			tr.rec.add(history.Event{
