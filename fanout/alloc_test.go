@@ -26,6 +26,10 @@ func TestNoAllocations(t *testing.T) { // not parallel: others' allocations woul
 	}
 	s := topic.Stream()
 	r := s.Reader(0)
+	copied := topic.CopyOf(fanout.NewOrigin(1, 2))
+	for o := uint64(1); o <= fanout.DefaultRingMessages+1; o++ {
+		accept(copied, o, 0, frame)
+	}
 	var sum uint64
 	for _, c := range []struct {
 		what string
@@ -51,6 +55,16 @@ func TestNoAllocations(t *testing.T) { // not parallel: others' allocations woul
 				func(to, _ uint64, e fanout.Entry) { loops |= to })
 			sum += loops
 		}},
+		{"accept", func() {
+			var loops uint64
+			sum += uint64(copied.Accept(copied.Next(), 0,
+				func(offset uint64, tracked bool) fanout.Entry { return fanout.Entry{Frame: frame, From: sum} },
+				func(to, _, _ uint64) { loops |= to },
+				func(to, _ uint64, e fanout.Entry) { loops |= to }))
+			sum += loops
+		}},
+		{"the copy of an origin", func() { sum += topic.CopyOf(copied.Origin()).Life() }},
+		{"mark of all streams", func() { topic.Mark(func(_ *fanout.Stream, next uint64, _ bool) { sum += next }) }},
 		{"mark", func() { s.Mark(func(next uint64) { sum += next }) }},
 		{"read", func() {
 			_, missed, _ := r.Next(0)

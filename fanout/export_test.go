@@ -13,6 +13,8 @@ const (
 	BeginGroups     = "begin groups"
 	WalkDownwards   = "walk downwards"
 	KeepLinks       = "keep links"
+	PostNumbers     = "post numbers"
+	BeginOnce       = "begin once"
 )
 
 // Without takes a rule away.
@@ -27,13 +29,15 @@ func (x *Index) Without(rule string) {
 		BeginGroups:     &x.without.beginGroups,
 		WalkDownwards:   &x.without.walkDownwards,
 		KeepLinks:       &x.without.keepLinks,
+		PostNumbers:     &x.without.postNumbers,
+		BeginOnce:       &x.without.beginOnce,
 	}[rule] = true
 }
 
 // Locked reports whether somebody holds the stream's lock.
 func (s *Stream) Locked() bool {
-	if s.mu.TryLock() {
-		s.mu.Unlock()
+	if mu := s.lock(); mu.TryLock() {
+		mu.Unlock()
 		return false
 	}
 	return true

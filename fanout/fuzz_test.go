@@ -66,6 +66,17 @@ func FuzzStream(f *testing.F) {
 	})
 }
 
+// A topic with streams of others, against the oracle of copies.
+func FuzzCopies(f *testing.F) {
+	f.Add([]byte{15, 20, 9, 1, 3, 5, 1, 9, 4, 1, 1, 1, 11, 1, 3, 5, 1, 10, 1, 8, 20, 2, 4, 7})
+	f.Add(copiesHistory(3)[:200])
+	f.Fuzz(func(t *testing.T, history []byte) {
+		if len(history) < 3000 {
+			require.Empty(t, runCopies(t, history, ""))
+		}
+	})
+}
+
 // Histories of subscribers that come and go, against the slow matcher.
 func FuzzSubscribers(f *testing.F) {
 	f.Add(uint64(1), uint64(2))

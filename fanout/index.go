@@ -73,6 +73,8 @@ type rules struct {
 	beginGroups     bool // a group gets only messages that were published with it in the audience
 	walkDownwards   bool // walks go from the end of a list to its beginning
 	keepLinks       bool // a sweep leaves the links of groups that live
+	postNumbers     bool // what is posted is numbered by topic, not by stream
+	beginOnce       bool // a copy begins once until its origin ends
 }
 
 const rematchStripes = 64

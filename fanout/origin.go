@@ -127,8 +127,8 @@ const (
 )
 
 // Accept is Publish for a message of a copy, which has its offset already. The first one that is accepted begins the
-// stream. begins is called before post, with the loops where somebody subscribed to the topic by name, if those who are
-// listed there have not been told of the stream: it is new to them, or its origin had ended.
+// stream. begins is called before post, with the loops where somebody is interested, if those who subscribed by name
+// have not been told of the stream: it is new to them, or its origin had ended. Groups are told by whoever walks.
 func (s *Stream) Accept(offset uint64, now uint32, encode func(offset uint64, tracked bool) Entry, begins func(loops, number, next uint64), post func(loops, number uint64, e Entry)) Verdict {
 	if v := s.accept(offset, now, encode, begins, post); v != Taken {
 		return v
@@ -142,10 +142,10 @@ func (s *Stream) accept(offset uint64, now uint32, encode func(uint64, bool) Ent
 	mu.Lock()
 	defer mu.Unlock()
 	switch {
-	case s.next == 0:
-		s.next = max(offset, firstOffset)
-	case offset < s.next:
+	case offset < max(s.next, firstOffset):
 		return Duplicate
+	case s.next == 0:
+		s.next = offset
 	case offset > s.next && !s.Sparse():
 		return Hole
 	}
@@ -166,18 +166,19 @@ func (s *Stream) BeginAt(next uint64) {
 	}
 }
 
-// begin tells those who are listed by name, once in each era of the origin; the lock is held.
+// begin posts the stream's beginning, once in each era of the origin; the lock is held.
 func (s *Stream) begin(begins func(loops, number, next uint64)) {
 	c := s.foreign
 	era := c.origin.era.Load() + 1
-	if c.told == era {
+	if c.told == era && !s.topic.index.without.beginOnce {
 		return
 	}
 	c.told = era
 	if c.own.copyOf(c.origin) == nil { // it was forgotten, and comes back
 		c.own.setCopies(append(slices.Clone(c.own.others()), s))
 	}
-	if loops := s.topic.exact.Load(); loops != 0 {
+	// Loops with groups alone get it as well: who subscribes by name there now is listed before the messages behind it.
+	if loops, _ := s.topic.audience(c.own.posts + 1); loops != 0 {
 		c.own.posts++
 		begins(loops, c.own.posts, s.next)
 	}
@@ -208,7 +209,7 @@ func (s *Stream) Miss(next uint64, begins func(loops, number, next uint64), post
 
 // Backfill keeps messages that are older than all that the ring holds, for readers: rising offsets, before the oldest
 // one that is kept and before next. At must not fall. Nothing is posted. What does not fit is left out from the front. It
-// does nothing to a stream of which nothing is known.
+// does nothing to a stream of which nothing is known, or that was forgotten.
 func (s *Stream) Backfill(now uint32, older []Entry) {
 	s.backfill(now, older)
 	s.makeRoom()
@@ -218,16 +219,19 @@ func (s *Stream) backfill(now uint32, older []Entry) {
 	mu := s.lock()
 	mu.Lock()
 	defer mu.Unlock()
+	if s.Forgotten() {
+		return // nobody would find it, and no Forget would drop it
+	}
 	s.expire(now)
 	limits := s.topic.index.limits
 	before := s.ring.cost()
-	oldest, at := s.next, now
-	if s.ring.n > 0 {
+	oldest, at, empty := s.next, now, s.ring.n == 0
+	if !empty {
 		oldest, at = s.ring.oldest().Offset, s.ring.oldest().At
 	}
 	for i := len(older) - 1; i >= 0; i-- {
 		e := older[i]
-		if e.Offset >= oldest {
+		if e.Offset >= oldest || e.Offset < firstOffset {
 			continue
 		}
 		e.At = min(e.At, at)
@@ -236,9 +240,17 @@ func (s *Stream) backfill(now uint32, older []Entry) {
 		}
 		s.ring.pushFront(e)
 		oldest, at = e.Offset, e.At
+		if empty { // this is the newest one
+			s.published.Store(max(s.published.Load(), at))
+			empty = false
+		}
 	}
-	s.published.Store(max(s.published.Load(), at))
 	s.charge(before)
+}
+
+// Forgotten reports whether this is a copy that [Index.Forget] has dropped and that has not come back.
+func (s *Stream) Forgotten() bool {
+	return s.foreign != nil && s.foreign.own.copyOf(s.foreign.origin) != s
 }
 
 // Forget drops the copies of an origin that has ended, with what they keep. Readers that are under way find nothing any more. If the origin

@@ -35,6 +35,7 @@ type Stream struct {
 	copies   atomic.Pointer[[]*Stream] // of the own stream: those of other origins; the list is immutable
 	postOnly atomic.Bool               // of the own stream: nobody counts in it
 	next     uint64
+	post     uint64 // the number of its last message
 	ring     ring
 
 	published atomic.Uint32 // when last, in seconds; changes under mu, read by the budget without
@@ -144,14 +145,19 @@ func (s *Stream) append(now uint32, encode func(uint64, bool) Entry) (e Entry, l
 func (s *Stream) appendLocked(now uint32, encode func(uint64, bool) Entry) (e Entry, loops, number uint64) {
 	own := s.own()
 	own.posts++
-	loops, tracked := s.topic.audience(own.posts)
+	number = own.posts
+	if s.topic.index.without.postNumbers {
+		number = s.next
+	}
+	loops, tracked := s.topic.audience(number)
 	e = encode(s.next, tracked)
 	now = max(now, s.published.Load()) // clocks of loops may differ by a second; a ring's times must not go back
 	e.Offset, e.At = s.next, now
 	s.next++
+	s.post = number
 	s.published.Store(now)
 	s.keep(e)
-	return e, loops, own.posts
+	return e, loops, number
 }
 
 // Mark calls fn under the stream's lock with the offset that the next message will get: the place to post the marker
@@ -179,6 +185,20 @@ func (s *Stream) Kept(now uint32) (oldest, next uint64) {
 		return s.next, s.next
 	}
 	return s.ring.oldest().Offset, s.next
+}
+
+// Last returns the offset of the last message that the ring still holds at now, the second in which it was published, and
+// the number of the stream's last post (0: what it holds was not posted here); next and 0 if it holds none.
+func (s *Stream) Last(now uint32) (offset uint64, at uint32, post uint64) {
+	mu := s.lock()
+	mu.Lock()
+	defer mu.Unlock()
+	s.expire(now)
+	if s.ring.n == 0 {
+		return s.next, 0, 0
+	}
+	e := s.ring.at(s.ring.n - 1)
+	return e.Offset, e.At, s.post
 }
 
 // keep appends e to the ring, if it fits at all, and makes room for it.

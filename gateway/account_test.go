@@ -1,8 +1,13 @@
 package gateway
 
-import "github.com/bellwire/bellwire/wire"
+import (
+	"slices"
 
-// account is what a device is owed of one topic while something matches it.
+	"github.com/bellwire/bellwire/wire"
+)
+
+// account is what a device is owed of one stream while something matches its
+// topic.
 type account struct {
 	covered  uint64 // up to here every position was a message, or announced
 	due      uint64 // what comes before this was owed to a subscription that is over
@@ -11,6 +16,7 @@ type account struct {
 	loose    bool   // a replay without counting: gaps may lie before covered
 	nameless bool   // told by name, or never told: gaps have no id
 	tracked  uint64 // messages from here on belong to a stream that was told; 0: none
+	ended    uint64 // what was counted to when the device was told its end
 }
 
 // taken notes the positions at which the gateway takes a SUBSCRIBE: from there on
@@ -21,64 +27,86 @@ func (d *counter) taken(filter string) {
 		if s == nil || s.answered || string(s.q.Filter) != filter || d.c.s.byNumber(num) >= 0 {
 			continue
 		}
-		s.from = map[string]uint64{}
-		for _, topic := range modelTopics {
-			if wire.Match(filter, topic) {
-				s.from[topic] = d.m.top(topic)
+		s.from, s.known = map[streamID]uint64{}, map[streamID]bool{}
+		for _, id := range d.m.order {
+			if wire.Match(filter, id.topic) {
+				s.from[id], s.known[id] = d.m.top(id), id.origin == ownOrigin || d.m.streams[id].known
 			}
 		}
 		return
 	}
 }
 
-// due is the first position that the device's subscriptions are owed of a topic,
+// owed is the first position that a subscription is owed of a stream; 0: it is
+// owed nothing. What begins later is owed whole.
+func (s *counted) owed(id streamID) uint64 {
+	if !s.answered || s.from == nil || !wire.Match(string(s.q.Filter), id.topic) || !slices.Contains(modelTopics, id.topic) {
+		return 0 // topics that are not granted have no account
+	}
+	return max(s.from[id], 1)
+}
+
+// due is the first position that the device's subscriptions are owed of a stream,
 // and the first that is tracked; 0: none.
-func (d *counter) due(topic string) (any, tracked uint64) {
+func (d *counter) due(id streamID) (any, tracked uint64) {
 	for _, s := range d.subs {
-		from, ok := s.from[topic]
-		if !s.answered || !ok {
+		from := s.owed(id)
+		if from == 0 {
 			continue
 		}
 		if any == 0 || from < any {
 			any = from
 		}
-		if d.counts(s, topic) && (tracked == 0 || from < tracked) {
+		if d.counts(s, id.topic) && (tracked == 0 || from < tracked) {
 			tracked = from
 		}
 	}
 	return any, tracked
 }
 
-// counts reports whether the gateway is to tell a subscription a topic's stream.
+// counts reports whether the gateway is to tell a subscription a topic's streams.
 func (d *counter) counts(s *counted, topic string) bool {
 	return s.q.Track && (!wire.IsWildcard(s.q.Filter) || d.names > 0 && !d.tooLong(topic))
 }
 
+// account is that of a stream, opened if something is owed of it; nil: nothing is.
+func (d *counter) account(id streamID) *account {
+	if a := d.accounts[id]; a != nil {
+		return a
+	}
+	any, tracked := d.due(id)
+	if any == 0 {
+		return nil
+	}
+	a := &account{covered: any - 1, due: any, tracked: tracked}
+	d.accounts[id] = a
+	return a
+}
+
 // begin opens the accounts of a subscription that stands.
 func (d *counter) begin(s *counted) {
-	for topic, from := range s.from {
-		a := d.accounts[topic]
-		if a == nil {
-			a = &account{covered: from - 1, due: from}
-			d.accounts[topic] = a
+	for _, id := range d.m.order {
+		if s.owed(id) == 0 {
+			continue
 		}
+		a := d.account(id)
 		a.loose = a.loose || s.q.Start != wire.StartNow && !wire.IsWildcard(s.q.Filter)
-		_, a.tracked = d.due(topic)
+		_, a.tracked = d.due(id)
 	}
 }
 
 // end closes the accounts of a subscription that is over; what was owed to it
 // alone need not come.
 func (d *counter) end(s *counted) {
-	for topic := range s.from {
-		a := d.accounts[topic]
-		if a == nil {
+	for _, id := range d.m.order {
+		a := d.accounts[id]
+		if a == nil || s.owed(id) == 0 {
 			continue
 		}
 		var any uint64
-		if any, a.tracked = d.due(topic); any == 0 {
+		if any, a.tracked = d.due(id); any == 0 {
 			d.loose = d.loose || a.nameless || d.names == 0
-			delete(d.accounts, topic)
+			delete(d.accounts, id)
 		} else if any > a.due {
 			a.due = any
 			a.loose = a.loose || a.covered+1 < any
@@ -87,7 +115,8 @@ func (d *counter) end(s *counted) {
 }
 
 // uncounted accounts for a message that is not tracked.
-func (d *counter) uncounted(a *account, name string, offset uint64, full, named bool) {
+func (d *counter) uncounted(id streamID, offset uint64, full, named bool) {
+	a := d.account(id)
 	if a == nil {
 		return // unsubscribed, and not told yet
 	}
@@ -100,20 +129,20 @@ func (d *counter) uncounted(a *account, name string, offset uint64, full, named 
 		}
 		a.early[offset] = true
 		if !full && !a.loose && !early {
-			d.problem("%s at %d came again", name, offset)
+			d.problem("%s at %d came again", id, offset)
 		}
 		return
 	}
-	d.cover(a, name, offset)
+	d.cover(a, id, offset)
 	a.covered = offset
 }
 
 // cover checks that what lies between the last position and this one was
 // announced.
-func (d *counter) cover(a *account, name string, offset uint64) {
+func (d *counter) cover(a *account, id streamID, offset uint64) {
 	from := max(a.covered+1, a.due)
-	missing, most := d.m.others(name, from, offset, d.name, d.noEcho(name)), max(offset, from)-from
-	if a.nameless || d.names == 0 || d.tooLong(name) {
+	missing, most := d.m.others(id, from, offset, d.name, d.noEcho(id.topic)), max(offset, from)-from
+	if a.nameless || d.names == 0 || d.tooLong(id.topic) {
 		a.nameless = true
 		d.lacking += missing - min(missing, a.pending)
 		a.pending -= min(missing, a.pending)
@@ -121,7 +150,7 @@ func (d *counter) cover(a *account, name string, offset uint64) {
 	}
 	fresh := a.covered+1 == a.due // gaps may be those of messages that were on their way
 	if missing > a.pending || most < a.pending && !a.loose && !fresh {
-		d.problem("%s: %d lie before %d, announced were %d", name, missing, offset, a.pending)
+		d.problem("%s: %d lie before %d, announced were %d", id, missing, offset, a.pending)
 	}
 	a.pending = 0
 }

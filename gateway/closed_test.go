@@ -52,7 +52,9 @@ func playClosed(t testing.TB, seed uint64, without guards) *model {
 	c := newClosedTopics(t)
 	m := newModel(t, seed, Config{Policy: c.policies[0], without: without})
 	m.closed = c
-	m.next[c.never], m.next[c.sometimes] = 1, 1
+	for _, topic := range []string{c.never, c.sometimes} {
+		m.stream(streamID{topic, ownOrigin}, m.g.life).next = 1
+	}
 	m.play(200)
 	for _, line := range m.history {
 		if strings.Contains(line, " < ") && strings.Contains(line, c.never) {

@@ -23,6 +23,9 @@ func (c *copied) Next() uint64 { return c.stream.Next() }
 // which is there already.
 func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (peer.Verdict, error) {
 	g := c.g
+	if offset == 0 || offset >= wire.MaxVarint {
+		return 0, errOffset // devices could not be told of it
+	}
 	switch next := c.stream.Next(); {
 	case next == 0 || offset == next:
 	case offset < next:
@@ -55,12 +58,24 @@ func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (pee
 // begins tells those who subscribed by name that the stream begins, or goes on after
 // its origin had ended.
 func (c *copied) begins(loops, number, next uint64) {
+	if c.g.cfg.without.begins {
+		return
+	}
 	c.g.post(loops, entry{kind: entryStream, stream: c.stream, frame: streamFrame(c.stream, next).Append(nil), offset: next, number: number})
 }
 
+// errOffset refuses a message whose place, or the one behind it, is none.
+var errOffset = &wire.Error{Code: wire.CodeMalformed, Field: "offset out of range"}
+
 // Miss implements peer.Stream.
 func (c *copied) Miss(next uint64) {
+	if next > wire.MaxVarint {
+		return
+	}
 	c.stream.Miss(next, c.begins, func(loops, number, first, count uint64) {
+		if c.g.cfg.without.gapOfOthers {
+			return
+		}
 		gap := wire.Gap{Topic: wire.TopicID(c.stream.Topic().ID()), Origin: c.number, Reason: wire.ReasonLost, Count: count}
 		c.g.post(loops, entry{kind: entryGap, stream: c.stream, frame: gap.Append(nil), missed: count, offset: first, number: number})
 	})

@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"github.com/bellwire/bellwire/wire"
 )
@@ -14,7 +15,8 @@ type counter struct {
 	m    *model
 	name string
 	// had outlives connections [W-6.7].
-	had map[string]uint64
+	had map[streamID]uint64
+	app map[streamID]map[uint64]bool // what the application was given of what it tracks
 
 	recv  uint8
 	names uint32
@@ -25,9 +27,10 @@ type counter struct {
 	subs     map[uint32]*counted // sent and not ended yet
 	nextSub  uint32
 	nameOf   map[wire.TopicID]string
-	bound    map[wire.TopicID]*boundStream
+	bound    map[bindID]*boundStream
 	resuming map[wire.TopicID]bool
-	accounts map[string]*account
+	told     map[streamID]bool // by STREAM
+	accounts map[streamID]*account
 	loose    bool   // positions behind gaps without an id cannot be accounted any more
 	nameless uint64 // positions in gaps with id 0
 	lacking  uint64 // positions that such gaps must have announced
@@ -42,7 +45,15 @@ type counted struct {
 	answered   bool
 	live, ends bool // LIVE was said; UNSUBSCRIBE was sent
 	alone      bool // no other one matched its filter when it was asked for
-	from       map[string]uint64
+	cursor     map[streamID]uint64
+	from       map[streamID]uint64
+	known      map[streamID]bool // to the gateway when it took it
+}
+
+// bindID is what STREAM binds to a life.
+type bindID struct {
+	id     wire.TopicID
+	origin uint32
 }
 
 type boundStream struct{ next uint64 }
@@ -53,8 +64,8 @@ func (d *counter) problem(format string, args ...any) {
 
 func (d *counter) connect(loop int) {
 	d.nth++
-	d.subs, d.nameOf, d.bound = map[uint32]*counted{}, map[wire.TopicID]string{}, map[wire.TopicID]*boundStream{}
-	d.resuming, d.accounts = map[wire.TopicID]bool{}, map[string]*account{}
+	d.subs, d.nameOf, d.bound = map[uint32]*counted{}, map[wire.TopicID]string{}, map[bindID]*boundStream{}
+	d.resuming, d.accounts, d.told = map[wire.TopicID]bool{}, map[streamID]*account{}, map[streamID]bool{}
 	d.loose, d.nameless, d.lacking, d.blocked, d.closing = false, 0, 0, false, false
 	d.c = d.m.connect(loop)
 	h := hello(d.name)
@@ -68,14 +79,25 @@ func (d *counter) open() bool { return d.c != nil && !d.c.closed && !d.closing }
 func (d *counter) subscribe(q wire.Subscribe) {
 	d.nextSub++
 	q.Sub = d.nextSub
+	s := &counted{alone: !d.wants(string(q.Filter), nil)}
 	if q.Start == wire.StartCursor {
-		q.Cursor = wire.Cursor{}
-		if had, ok := d.had[string(q.Filter)]; ok {
-			q.Cursor = q.Cursor.AppendPosition(wire.Position{Life: d.m.g.life, Offset: had})
+		q.Cursor, s.cursor = wire.Cursor{}, map[streamID]uint64{}
+		d.m.of(string(q.Filter), func(id streamID, p *posted) {
+			had, ok := d.had[id]
+			if q.Track && id.origin != ownOrigin && d.m.rng.IntN(8) == 0 {
+				had, ok = max(had, d.m.top(id)+d.m.rng.Uint64N(4)), true // elsewhere it has had more
+				d.had[id] = had
+			}
+			if ok {
+				q.Cursor, s.cursor[id] = q.Cursor.AppendPosition(wire.Position{Life: p.life, Offset: had}), had
+			}
+		})
+		if d.m.peers != nil && d.m.rng.IntN(8) == 0 {
+			q.Cursor = q.Cursor.AppendPosition(wire.Position{Life: 0xBEEF, Offset: 7}) // nobody here knows it
 		}
 	}
-	alone := !d.wants(string(q.Filter), nil)
-	d.subs[q.Sub] = &counted{q: q, alone: alone}
+	s.q = q
+	d.subs[q.Sub] = s
 	d.c.write(q.Append(nil))
 }
 
@@ -123,9 +145,9 @@ func (d *counter) frame(f simFrame) {
 			delete(d.subs, u.Sub)
 			d.end(s)
 		}
-		for id := range d.bound {
-			if _, tracked := d.due(d.nameOf[id]); tracked == 0 {
-				delete(d.bound, id)
+		for at := range d.bound {
+			if _, tracked := d.due(d.streamAt(at)); tracked == 0 {
+				delete(d.bound, at)
 			}
 		}
 	case wire.TypeTopic:
@@ -139,6 +161,10 @@ func (d *counter) frame(f simFrame) {
 		s, err := wire.ParseStream(f.body)
 		d.m.must(err)
 		d.stream(s)
+	case wire.TypeEnd:
+		e, err := wire.ParseEnd(f.body)
+		d.m.must(err)
+		d.over(e)
 	case wire.TypeGap:
 		g, err := wire.ParseGap(f.body)
 		d.m.must(err)
@@ -163,6 +189,7 @@ func (d *counter) frame(f simFrame) {
 					d.resuming[id] = false
 				}
 			}
+			d.settle(s)
 		}
 	case wire.TypeClose:
 		c, err := wire.ParseClose(f.body)
@@ -199,32 +226,114 @@ func (d *counter) subscribed(s wire.Subscribed) {
 	}
 }
 
+// streamAt is the stream that an id and an origin index mean.
+func (d *counter) streamAt(at bindID) streamID { return streamID{d.nameOf[at.id], at.origin} }
+
 func (d *counter) stream(s wire.Stream) {
 	name, ok := d.nameOf[s.Topic]
+	at, id := bindID{s.Topic, s.Origin}, streamID{name, s.Origin}
+	p := d.m.streams[id]
 	switch {
 	case !ok:
 		d.problem("STREAM of id %d, which was not told", s.Topic)
 		return
 	case !d.tracks(name):
-		d.problem("STREAM of %s, which nothing tracks", name)
+		d.problem("STREAM of %s, which nothing tracks", id)
 		return
-	case s.Origin != ownOrigin || s.Flags != wire.StreamMain || s.Life != d.m.g.life:
+	case p == nil || s.Life != p.life || (s.Origin == ownOrigin) != (s.Flags == wire.StreamMain):
 		d.problem("STREAM %+v", s)
+		return
 	}
-	old := d.bound[s.Topic]
-	if a := d.accounts[name]; old != nil && a != nil && a.tracked != 0 && a.tracked <= old.next && s.Next > max(old.next, a.due) {
-		d.problem("STREAM of %s goes on at %d, but nothing said what became of %d…", name, s.Next, old.next)
+	old := d.bound[at]
+	if a := d.account(id); old != nil && a != nil && a.tracked != 0 && a.tracked <= old.next && s.Next > max(old.next, a.due) {
+		d.problem("STREAM of %s goes on at %d, but nothing said what became of %d…", id, s.Next, old.next)
 	}
-	d.bound[s.Topic] = &boundStream{next: s.Next}
-	had, ok := d.had[name]
+	if a := d.account(id); old == nil && a != nil && a.tracked != 0 && p.within(max(a.tracked, a.due, a.ended), s.Next) {
+		d.problem("STREAM of %s begins at %d, it is owed from %d", id, s.Next, max(a.tracked, a.due, a.ended))
+	}
+	d.bound[at] = &boundStream{next: s.Next}
+	if sub := d.resumes(name); sub != nil && !d.told[id] && sub.known[id] && s.Next > sub.cursor[id]+1 {
+		d.problem("STREAM of %s begins at %d, the cursor was at %d", id, s.Next, sub.cursor[id])
+	}
+	d.told[id] = true
+	if a := d.account(id); a != nil {
+		a.ended = 0
+	}
+	had, ok := d.had[id]
 	if !ok {
 		if had = s.Next - 1; d.resuming[s.Topic] {
 			had = 0
 		}
-		d.had[name] = had
+		d.had[id] = had
 	}
-	if s.Next > had+1 {
-		d.had[name] = s.Next - 1
+	d.reach(id, s.Next-1, true)
+}
+
+// resumes is the subscription that alone brings a topic, from a cursor that is not
+// done.
+func (d *counter) resumes(name string) (only *counted) {
+	for _, s := range d.subs {
+		if !wire.Match(string(s.q.Filter), name) {
+			continue
+		}
+		if only != nil || !s.alone || s.q.Start != wire.StartCursor || s.live || s.known == nil {
+			return nil
+		}
+		only = s
+	}
+	return only
+}
+
+// reach moves had to an offset. What lies between is missing, unless it was
+// announced as no loss.
+func (d *counter) reach(id streamID, offset uint64, missing bool) {
+	for o := d.had[id] + 1; o <= offset && missing; o++ {
+		if d.app[id][o] {
+			d.problem("%s at %d is told to be missing, but it came", id, o)
+			break
+		}
+	}
+	d.had[id] = max(d.had[id], offset)
+}
+
+// over takes an END [W-6.5]. What was posted before must have come.
+func (d *counter) over(e wire.End) {
+	if e.Topic != 0 && d.nameOf[e.Topic] == "" {
+		d.problem("END of id %d, which was not told", e.Topic)
+	}
+	if d.m.peers == nil || !d.m.peers.hasEnded(e.Origin, e.How) {
+		d.problem("END %s of origin %d", e.How, e.Origin)
+		return
+	}
+	for at, s := range d.bound {
+		if at.origin != e.Origin || e.Topic != 0 && at.id != e.Topic {
+			continue
+		}
+		id := d.streamAt(at)
+		if a := d.account(id); a != nil && a.tracked != 0 {
+			if s.next >= a.due && !d.m.streams[id].ends[s.next] {
+				d.problem("END of %s at %d, which is not where it ended", id, s.next)
+			}
+			a.ended = max(s.next, a.due)
+		}
+		delete(d.bound, at)
+	}
+}
+
+// settle drops what the gateway does not know of a cursor [W-6.8].
+func (d *counter) settle(s *counted) {
+	if !d.counts(s, string(s.q.Filter)) {
+		return
+	}
+	for id := range s.cursor {
+		if d.told[id] {
+			continue
+		}
+		if s.known[id] {
+			d.problem("LIVE of %d, but STREAM of %s never came", s.q.Sub, id)
+		}
+		delete(d.had, id)
+		delete(d.app, id)
 	}
 }
 
@@ -234,22 +343,27 @@ func (d *counter) gap(g wire.Gap) {
 		d.problem("GAP of id %d, which was not told", g.Topic)
 		return
 	}
+	id := streamID{name, g.Origin}
 	switch g.Reason {
 	case wire.ReasonSlow, wire.ReasonSuperseded:
 		if !d.blocked {
-			d.problem("GAP %s of %s, but it never was behind", g.Reason, name)
+			d.problem("GAP %s of %s, but it never was behind", g.Reason, id)
 		}
 	case wire.ReasonOwn:
 		if !d.wants(name, func(s *counted) bool { return s.q.NoEcho }) || !d.tracks(name) {
-			d.problem("GAP own of %s", name)
+			d.problem("GAP own of %s", id)
 		}
 	case wire.ReasonTooBig:
 		if d.recv > wire.MinFrameLog {
-			d.problem("GAP too big of %s", name)
+			d.problem("GAP too big of %s", id)
 		}
 	case wire.ReasonNotKept:
-		if !d.m.smallRings {
-			d.problem("GAP not kept of %s", name)
+		if !d.m.smallRings && g.Origin == ownOrigin {
+			d.problem("GAP not kept of %s", id)
+		}
+	case wire.ReasonLost:
+		if g.Origin == ownOrigin {
+			d.problem("GAP lost of %s", id)
 		}
 	default:
 		d.problem("GAP %s", g.Reason)
@@ -261,14 +375,37 @@ func (d *counter) gap(g wire.Gap) {
 		d.nameless += g.Count
 		return
 	}
-	if s := d.bound[g.Topic]; s != nil {
-		s.next += g.Count
-		if s.next-1 > d.had[name] {
-			d.had[name] = s.next - 1
-		}
+	p := d.m.streams[id]
+	if p == nil {
+		d.problem("GAP of %s, which is not known", id)
+		return
 	}
-	if a := d.accounts[name]; a != nil && g.Reason != wire.ReasonOwn {
+	if s := d.bound[bindID{g.Topic, g.Origin}]; s != nil {
+		d.fits(g, id, p, s.next)
+		s.next += g.Count
+		d.reach(id, s.next-1, g.Reason != wire.ReasonOwn)
+	}
+	if a := d.account(id); a != nil && g.Reason != wire.ReasonOwn {
 		a.pending += g.Count
+	}
+}
+
+// fits checks that a gap stands where its reason is true. Of those that have waited
+// together it may be another one's.
+func (d *counter) fits(g wire.Gap, id streamID, p *posted, from uint64) {
+	if d.blocked {
+		return
+	}
+	for o := from; o < from+g.Count; o++ {
+		e, ok := p.at[o]
+		switch {
+		case g.Reason == wire.ReasonNotKept && !d.m.smallRings && !p.loose && ok && !e.lost,
+			g.Reason == wire.ReasonLost && !e.lost,
+			g.Reason == wire.ReasonOwn && e.from != d.name,
+			g.Reason != wire.ReasonNotKept && !ok && !p.older[o]:
+			d.problem("GAP %s of %s, %d from %d on: not true of %d", g.Reason, id, g.Count, from, o)
+			return
+		}
 	}
 }
 
@@ -282,54 +419,77 @@ func (d *counter) message(msg wire.Message) {
 		return
 	}
 	said, ok := d.m.said[binary.BigEndian.Uint32(msg.Payload)]
-	if !ok || said.topic != name {
-		d.problem("a message of %s came as %s", said.topic, name)
+	id := said.in
+	if !ok || id.topic != name {
+		d.problem("a message of %s came as %s", id, name)
+		return
+	}
+	full := msg.Form == wire.OffsetFull
+	if msg.Name == nil && msg.Origin != id.origin && (msg.Origin != 0 || id.origin != ownOrigin || full) {
+		d.problem("a message of %s came from origin %d", id, msg.Origin)
 		return
 	}
 	if !d.wants(name, nil) {
-		d.problem("%s at %d came, which is not subscribed", name, said.offset)
+		d.problem("%s at %d came, which is not subscribed", id, said.offset)
 	}
 	if said.from == d.name && !d.wants(name, func(s *counted) bool { return !s.q.NoEcho }) {
-		d.problem("%s at %d is its own", name, said.offset)
+		d.problem("%s at %d is its own", id, said.offset)
 	}
-	full := msg.Form == wire.OffsetFull
 	if full && msg.Offset != said.offset {
-		d.problem("%s at %d says that it is %d", name, said.offset, msg.Offset)
+		d.problem("%s at %d says that it is %d", id, said.offset, msg.Offset)
 	}
 	if !full && d.onlyReplays(name) {
-		d.problem("%s at %d is replayed without its offset", name, said.offset)
+		d.problem("%s at %d is replayed without its offset", id, said.offset)
 	}
-	a := d.accounts[name]
-	s := d.bound[msg.Topic]
+	a := d.account(id)
+	s := d.bound[bindID{msg.Topic, id.origin}]
 	if msg.Name != nil {
 		s = nil
 	}
 	if s == nil {
 		if a != nil && a.tracked != 0 && said.offset >= a.tracked {
-			d.problem("%s at %d came before STREAM", name, said.offset)
+			d.problem("%s at %d came before STREAM", id, said.offset)
 		}
-		d.uncounted(a, name, said.offset, full, msg.Name != nil)
+		d.uncounted(id, said.offset, full, msg.Name != nil)
 		return
 	}
 	if msg.Form == wire.OffsetLow && msg.Offset != s.next&0xFF {
-		d.problem("%s: check byte %x at %d", name, msg.Offset, s.next)
+		d.problem("%s: check byte %x at %d", id, msg.Offset, s.next)
 	}
 	if full && said.offset < s.next {
 		return // twice
 	}
 	if said.offset != s.next {
-		d.problem("%s at %d came where %d was due", name, said.offset, s.next)
+		d.problem("%s at %d came where %d was due", id, said.offset, s.next)
 	}
 	s.next = said.offset + 1
-	d.had[name] = max(d.had[name], said.offset)
+	d.deliver(id, said.offset)
 	if a != nil {
 		a.covered, a.pending = max(a.covered, said.offset), 0
 	}
 }
 
+// deliver gives the application what it has not had.
+func (d *counter) deliver(id streamID, offset uint64) {
+	if offset <= d.had[id] {
+		return
+	}
+	d.had[id] = offset
+	if d.app[id] == nil {
+		d.app[id] = map[uint64]bool{}
+	}
+	if d.app[id][offset] {
+		d.problem("%s at %d came twice to the application", id, offset)
+	}
+	d.app[id][offset] = true
+}
+
 // onlyReplays reports whether all that brings the topic is one subscription that
 // LIVE is still to come for.
 func (d *counter) onlyReplays(name string) bool {
+	if d.m.peers != nil {
+		return false // live ones of other streams may come between
+	}
 	n, replays := 0, false
 	for _, s := range d.subs {
 		if !wire.Match(string(s.q.Filter), name) {
@@ -354,41 +514,72 @@ func (d *counter) rest() {
 			d.problem("LIVE of %d never came", s.q.Sub)
 		}
 	}
+	for _, id := range d.m.order {
+		d.restOf(id)
+	}
 	loose := d.loose
-	for name, a := range d.accounts {
+	for _, a := range d.accounts {
 		loose = loose || a.loose
-		top := d.m.next[name]
-		if id, s := d.boundTo(name); s != nil && a.tracked != 0 {
-			if max(s.next, a.due) != top {
-				d.problem("%s (id %d) ends at %d, counted to %d", name, id, top, s.next)
-			}
-			continue
-		}
-		if a.tracked != 0 && a.tracked < top {
-			d.problem("%s was never told as a stream", name)
-		}
-		if d.tooLong(name) {
-			a.nameless = true
-		}
-		d.cover(a, name, top)
 	}
 	if !loose && d.lacking > d.nameless {
 		d.problem("%d positions are missing without a name, announced were %d", d.lacking, d.nameless)
 	}
 }
 
+// restOf checks what has come of one stream.
+func (d *counter) restOf(id streamID) {
+	at, s := d.boundTo(id)
+	if s != nil && d.m.peers.isOver(id.origin) {
+		d.problem("END of %s never came", id)
+	}
+	a := d.account(id)
+	if a == nil {
+		return
+	}
+	p, top := d.m.streams[id], d.m.top(id)
+	if a.tracked != 0 && (s != nil || a.ended != 0) {
+		next := a.ended
+		if s != nil {
+			next = s.next
+		}
+		if max(next, a.due) != top {
+			d.problem("%s (id %d) ends at %d, counted to %d", id, at.id, top, next)
+		}
+		return
+	}
+	if a.tracked != 0 && p.within(a.tracked, math.MaxUint64) {
+		d.problem("%s was never told as a stream", id)
+	}
+	if d.tooLong(id.topic) {
+		a.nameless = true
+	}
+	d.cover(a, id, top)
+}
+
+// within reports whether anything was posted from a position on and before another.
+func (p *posted) within(from, to uint64) bool {
+	for o := range p.at {
+		if o >= from && o < to {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *counter) tooLong(name string) bool {
 	return wire.Topic{Topic: 1, Name: []byte(name)}.Len() > 1<<d.recv
 }
 
-func (d *counter) boundTo(name string) (wire.TopicID, *boundStream) {
-	for id, s := range d.bound {
-		if d.nameOf[id] == name {
-			return id, s
+func (d *counter) boundTo(id streamID) (bindID, *boundStream) {
+	for at, s := range d.bound {
+		if d.streamAt(at) == id {
+			return at, s
 		}
 	}
-	return 0, nil
+	return bindID{}, nil
 }
+
+func (id streamID) String() string { return fmt.Sprintf("%.14s/%d", id.topic, id.origin) }
 
 func (s *counted) String() string {
 	return fmt.Sprintf("%d %s track %v start %d policy %s noecho %v", s.q.Sub, s.q.Filter, s.q.Track, s.q.Start, s.q.Policy, s.q.NoEcho)

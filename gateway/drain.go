@@ -152,7 +152,10 @@ func (l *loop) begin() {
 	topic := first.stream.Topic()
 	*r = run{
 		walking: true, topic: topic, stream: first.stream, kind: first.kind, missed: missed, entries: l.batch[l.at:end], bytes: first.frame,
-		log: logOf(largest), slow: flagsSlow, walk: topic.WalkFor(l.n, l.batch[end-1].number), direct: end == len(l.batch) && len(l.dirty) == 0,
+		log: logOf(largest), slow: flagsSlow, walk: topic.WalkFor(l.n, l.place(&l.batch[end-1])), direct: end == len(l.batch) && len(l.dirty) == 0,
+	}
+	if r.kind == entryStream {
+		r.slow |= flagOpen // everybody: only who counts is told
 	}
 	if c := first.charge; c != nil && c.tenant.usage.meters() {
 		r.meter = c.tenant
@@ -213,7 +216,7 @@ func (l *loop) follow(link *fanout.Link) {
 		return
 	}
 	from, bytes := link.From(), r.bytes
-	for r.skip < len(r.entries)-1 && r.entries[r.skip].number < from {
+	for r.skip < len(r.entries)-1 && l.place(&r.entries[r.skip]) < from {
 		bytes = bytes[len(r.entries[r.skip].frame):]
 		r.skip++
 	}
@@ -244,7 +247,23 @@ func (l *loop) told(link *fanout.Link, s *fanout.Stream) bool {
 	if o == nil {
 		return link.Told()
 	}
-	return link.ToldOf(o.Number(), l.over[o.Number()].era)
+	return link.ToldOf(o.Number(), l.era(o)) || l.g.cfg.without.told
+}
+
+// era is how often an origin has ended, as far as the mailbox has come.
+func (l *loop) era(o *fanout.Origin) uint32 {
+	if l.g.cfg.without.eras {
+		return 0
+	}
+	return l.over[o.Number()].era
+}
+
+// place orders what was posted on a topic, whatever the stream.
+func (l *loop) place(e *entry) uint64 {
+	if l.g.cfg.without.numbers {
+		return e.offset
+	}
+	return e.number
 }
 
 func (l *loop) setTold(link *fanout.Link, s *fanout.Stream) {
@@ -253,7 +272,7 @@ func (l *loop) setTold(link *fanout.Link, s *fanout.Stream) {
 		link.SetTold()
 		return
 	}
-	link.SetToldOf(o.Number(), l.over[o.Number()].era)
+	link.SetToldOf(o.Number(), l.era(o))
 }
 
 // alwaysFits is a length of names whose TOPIC frame fits every device.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellwire/bellwire/fanout"
@@ -67,7 +68,7 @@ func (g *Gateway) acceptBound(t *fanout.Topic, at wire.Position, payload []byte,
 func (g *Gateway) CentralEnded(life wire.Life) {
 	if o := g.bounds.origins.find(life); o != nil {
 		o.End()
-		g.originEnds(o, wire.EndRestarted)
+		g.originEnds(o, wire.EndRestarted, new(atomic.Int32))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/peer"
@@ -25,8 +26,9 @@ type origin struct {
 	name string
 
 	ended   bool
-	endedAt uint32 // second
-	kept    bool   // its streams have not been forgotten since it ended
+	endedAt uint32       // second
+	kept    bool         // its streams have not been forgotten since it ended
+	unheard atomic.Int32 // loops that have not come to its end in their mailboxes
 }
 
 func newFleet(g *Gateway) *fleet {
@@ -90,7 +92,7 @@ func (f *fleet) Changed(life wire.Life, name string, what peer.Change) {
 	}
 	o.ended, o.endedAt, o.kept = true, f.g.now.Load(), true
 	o.End()
-	f.g.originEnds(o.Origin, howOf(what))
+	f.g.originEnds(o.Origin, howOf(what), &o.unheard)
 }
 
 func howOf(c peer.Change) wire.How {
@@ -105,18 +107,20 @@ func howOf(c peer.Change) wire.How {
 }
 
 // sweep forgets the streams of origins that ended longer ago than rings keep
-// anything.
+// anything, if no mailbox holds messages of them any more: who subscribes is told of
+// streams that are known.
 func (f *fleet) sweep(now uint32) {
 	keep := seconds(f.g.limits.Load().RingAge)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, o := range f.origins {
-		if !o.ended || !o.kept || now-o.endedAt <= keep {
+		if !o.ended || !o.kept || now-o.endedAt <= keep || o.unheard.Load() > 0 && !f.g.cfg.without.unheard {
 			continue
 		}
 		for _, ten := range f.g.tenants.all() {
 			ten.index.Forget(o.Origin)
 		}
+		f.g.originForgotten(o)
 		o.kept = false
 	}
 }

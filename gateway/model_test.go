@@ -23,21 +23,42 @@ type model struct {
 	devices    []*counter
 	smallRings bool
 	closed     *closedTopics // topics that are not granted; nil: none
+	peers      *peers        // what other gateways send; nil: nothing
 
-	said map[uint32]saying // by the number in the payload
-	next map[string]uint64 // of each topic
-	log  map[string][]saying
-	ids  uint32
+	said    map[uint32]saying // by the number in the payload
+	streams map[streamID]*posted
+	order   []streamID // the keys of streams, in the order in which they came
+	ids     uint32
 
 	problems []string
 	history  []string
 }
 
-// saying is one published message.
+// saying is one position of a stream: a message, or one that was lost between
+// gateways.
 type saying struct {
-	topic  string
+	in     streamID
 	offset uint64
 	from   string // the device that published it
+	lost   bool
+}
+
+// streamID is a stream as devices see it.
+type streamID struct {
+	topic  string
+	origin uint32
+}
+
+// posted is what was posted of a stream.
+type posted struct {
+	life wire.Life
+	at   map[uint64]saying
+	next uint64 // behind the last that was posted, or what the gateway knows; 0: nothing
+	// The rest is about streams of others.
+	known bool            // the gateway knows where it is
+	ends  map[uint64]bool // where its origin has ended
+	older map[uint64]bool // these came for the ring only
+	loose bool            // its ring was thrown away
 }
 
 var modelTopics = []string{"broadcast/a", "broadcast/b", "broadcast/" + strings.Repeat("long", 30)}
@@ -58,7 +79,7 @@ func newModel(t testing.TB, seed uint64, cfg Config) *model {
 	}
 	m := &model{
 		sim: newSim(t, cfg), rng: rng, smallRings: small,
-		said: map[uint32]saying{}, next: map[string]uint64{}, log: map[string][]saying{},
+		said: map[uint32]saying{}, streams: map[streamID]*posted{},
 	}
 	m.g.cfg.Authorize = func(id wire.Identity, a Action, filter string) error {
 		if a == ActionPublish {
@@ -76,10 +97,10 @@ func newModel(t testing.TB, seed uint64, cfg Config) *model {
 		l.frames = pick(m, []int{1, 2, readFrames})
 	}
 	for _, topic := range modelTopics {
-		m.next[topic] = 1
+		m.stream(streamID{topic, ownOrigin}, m.g.life).next = 1
 	}
 	for i := range 5 {
-		d := &counter{m: m, name: fmt.Sprintf("d%d", i), had: map[string]uint64{}, recv: 16, names: 100}
+		d := &counter{m: m, name: fmt.Sprintf("d%d", i), had: map[streamID]uint64{}, app: map[streamID]map[uint64]bool{}, recv: 16, names: 100}
 		if rng.IntN(4) == 0 {
 			d.recv = wire.MinFrameLog
 		}
@@ -109,33 +130,63 @@ func (m *model) learn() {
 	}
 }
 
-// listen reads from the streams what was published.
+// listen reads from the gateway's own streams what was published.
 func (m *model) listen() {
 	ten, err := m.g.tenants.get(DefaultTenant)
 	require.NoError(m.t, err)
 	ten.index.Each(func(t *fanout.Topic) bool {
-		name := t.Name()
-		r := t.Stream().Reader(m.next[name])
+		id := streamID{t.Name(), ownOrigin}
+		p := m.streams[id]
+		r := t.Stream().Reader(p.next)
 		for {
 			e, missed, ok := r.Next(m.g.now.Load())
 			require.Zero(m.t, missed, "the model looks too seldom")
 			if !ok {
 				return true
 			}
-			id := binary.BigEndian.Uint32(e.Frame[e.Body:])
-			s := saying{name, e.Offset, m.publisher(e.From)}
-			m.said[id] = s
-			m.log[name] = append(m.log[name], s)
-			m.next[name] = e.Offset + 1
+			m.say(binary.BigEndian.Uint32(e.Frame[e.Body:]), saying{in: id, offset: e.Offset, from: m.publisher(e.From)})
 		}
 	})
 }
 
-// top is the position of a topic's next message.
-func (m *model) top(name string) uint64 {
+// stream is what was posted of a stream, which is made on first need.
+func (m *model) stream(id streamID, life wire.Life) *posted {
+	p := m.streams[id]
+	if p == nil {
+		p = &posted{life: life, at: map[uint64]saying{}, ends: map[uint64]bool{}, older: map[uint64]bool{}}
+		m.streams[id] = p
+		m.order = append(m.order, id)
+	}
+	return p
+}
+
+// say notes what is posted; number is that in the payload.
+func (m *model) say(number uint32, s saying) {
+	p := m.streams[s.in]
+	if !s.lost {
+		m.said[number] = s
+	}
+	p.at[s.offset] = s
+	p.next, p.known = s.offset+1, true
+}
+
+// of calls fn for all streams of a topic.
+func (m *model) of(topic string, fn func(streamID, *posted)) {
+	for _, id := range m.order {
+		if id.topic == topic {
+			fn(id, m.streams[id])
+		}
+	}
+}
+
+// top is the position of a stream's next message.
+func (m *model) top(id streamID) uint64 {
+	if id.origin != ownOrigin {
+		return m.streams[id].next
+	}
 	ten, err := m.g.tenants.get(DefaultTenant)
 	require.NoError(m.t, err)
-	if t := ten.index.Lookup([]byte(name)); t != nil {
+	if t := ten.index.Lookup([]byte(id.topic)); t != nil {
 		return t.Stream().Next()
 	}
 	return 1
@@ -151,9 +202,10 @@ func (m *model) publisher(tag uint64) string {
 }
 
 // others counts the positions from a to before b that a device is owed.
-func (m *model) others(topic string, a, b uint64, device string, noEcho bool) (n uint64) {
+func (m *model) others(id streamID, a, b uint64, device string, noEcho bool) (n uint64) {
+	p := m.streams[id]
 	for o := a; o < b; o++ {
-		if !noEcho || m.log[topic][o-1].from != device {
+		if e, ok := p.at[o]; ok && (!noEcho || e.from != device) {
 			n++
 		}
 	}
@@ -198,6 +250,8 @@ func (m *model) step() {
 		}
 	case m.closed != nil && m.rng.IntN(8) == 0:
 		m.closed.step(m)
+	case m.peers != nil && m.rng.IntN(3) == 0:
+		m.peers.step()
 	case n < 30:
 		topic := pick(m, modelTopics)
 		m.note("publish %d to %.14s", m.ids+1, topic)
@@ -239,14 +293,21 @@ func (m *model) step() {
 		d.read()
 		_ = d.c.Close()
 	default:
-		m.note("a second passes")
-		m.g.now.Add(1)
-		for _, l := range m.g.loops {
-			l.tick()
-			m.g.sweep()
-		}
+		m.second()
 	}
 	m.learn()
+}
+
+func (m *model) second() {
+	m.note("a second passes")
+	m.g.now.Add(1)
+	for _, l := range m.g.loops {
+		l.tick()
+		m.g.sweep()
+	}
+	if m.peers != nil {
+		m.peers.sweep()
+	}
 }
 
 func (m *model) subscribe(d *counter) {

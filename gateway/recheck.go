@@ -148,10 +148,8 @@ func (l *loop) recheck(s *session) {
 
 // revoke ends a subscription that is not granted any more.
 func (l *loop) revoke(s *session, i int) {
-	num := s.subs[i].num
 	l.refusedAt(s, auditRevoke, wire.CodeNotGranted, "subscription revoked: "+s.subs[i].filter())
-	l.endSubscription(s, i)
-	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeNotGranted}.Append(l.enc[:0]))
+	l.endSubscription(s, i, wire.CodeNotGranted)
 }
 
 // forgetRefused throws away what waits for a session that is behind, or that it
@@ -172,8 +170,9 @@ func (l *loop) forgetRefused(s *session) {
 	}
 	out.forget(may)
 	for i := len(out.replays) - 1; i >= 0; i-- {
-		if !may(out.replays[i].stream.Topic()) {
-			out.dropReplay(out.replays[i].stream)
+		if stream := out.replays[i].stream; !may(stream.Topic()) {
+			out.dropReplay(stream)
+			l.tellOver(s, stream)
 		}
 	}
 	if len(out.replays) == 0 {

@@ -122,12 +122,10 @@ func (l *loop) crossed(sub *subscription, c *classes) bool {
 // endCrossed ends such a subscription; its device asks again at once [W-8.3]. Nobody
 // counts what it misses until then, so that is said before.
 func (l *loop) endCrossed(s *session, i int) {
-	num := s.subs[i].num
 	if !l.g.cfg.without.crossedGap {
 		l.say(s, wire.Gap{Origin: ownOrigin, Reason: wire.ReasonCentral}.Append(l.enc[:0]))
 	}
-	l.endSubscription(s, i)
-	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeRestart}.Append(l.enc[:0]))
+	l.endSubscription(s, i, wire.CodeRestart)
 }
 
 // recross has the central service bring what a subscription needs of it now, and nothing
@@ -194,6 +192,6 @@ func (g *Gateway) endCrossing() {
 	was := g.crossing.Swap(newCrossing())
 	if o := g.bounds.origins.find(was.life); o != nil {
 		o.End()
-		g.originEnds(o, wire.EndComplete)
+		g.originEnds(o, wire.EndComplete, new(atomic.Int32))
 	}
 }

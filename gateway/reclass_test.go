@@ -112,7 +112,7 @@ func TestClassesChangeInSteps(t *testing.T) {
 	got = take()
 	require.Equal(t, []string{crossedGap, "UNSUBSCRIBED 1 restart"}, got[0])
 	require.Equal(t, []string{crossedGap, "UNSUBSCRIBED 1 restart"}, got[1])
-	require.Equal(t, []string{"END 010100"}, got[2])
+	require.Equal(t, []string{"END 1/1 complete"}, got[2])
 	require.Empty(t, got[3])
 	require.Equal(t, map[string]int{"#": 1, "broadcast/#": 1}, m.central.wanted)
 	for _, c := range all[:2] {
@@ -191,7 +191,7 @@ func TestClassesNeedTheirGuards(t *testing.T) {
 		m.enter("broadcast/a", "1")
 		m.set(oldFilters, newFilters)
 		m.set(newFilters, oldFilters)
-		require.NotContains(t, c.frames(), "END 010100")
+		require.NotContains(t, c.frames(), "END 1/1 complete")
 	})
 	t.Run("apart", func(t *testing.T) {
 		m := newChanging(t, guards{apart: true})

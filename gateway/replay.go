@@ -91,6 +91,19 @@ func (o *outbound) replaysFor(sub uint32) bool {
 	return false
 }
 
+// replayOfOrigin is the first replay of a stream of an origin.
+func (o *outbound) replayOfOrigin(origin uint32) *replay {
+	if o == nil {
+		return nil
+	}
+	for i := range o.replays {
+		if originOf(o.replays[i].stream) == origin {
+			return &o.replays[i]
+		}
+	}
+	return nil
+}
+
 // replayFor is the session's replay of a stream, which is made if there is none.
 func (l *loop) replayFor(s *session, stream *fanout.Stream) *replay {
 	out := l.outbound(s)

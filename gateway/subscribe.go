@@ -225,12 +225,17 @@ func (l *loop) subscribeTopic(s *session, q wire.Subscribe, t *fanout.Topic) {
 // STREAM's position is that of its first message (WIRE rule 5). had are the other
 // subscriptions of the session, which go on bringing the topic until then.
 func (l *loop) startNow(s *session, t *fanout.Topic, had interest) {
+	idle, asked := false, false
 	t.Mark(func(stream *fanout.Stream, next uint64, silent bool) {
+		if !asked { // the markers of other streams do not count
+			idle, asked = l.idle() || l.g.cfg.without.startMarker, true
+		}
 		switch r := s.out.replayOf(stream); {
-		case r == nil && silent && l.isOver(stream):
-			// It has ended. If its origin comes back it begins for everybody.
+		case r == nil && (idle || l.g.cfg.without.onItsWay) && silent && l.isOver(stream):
+			// It has ended, and nothing of it is on its way. If its origin comes back
+			// it begins for everybody.
 		case r == nil:
-			l.startStream(s, stream, next, had)
+			l.startStream(s, stream, next, idle, had)
 		case r.phase == replayLater:
 			// It tells the position when its time has come.
 		default:
@@ -241,8 +246,7 @@ func (l *loop) startNow(s *session, t *fanout.Topic, had interest) {
 
 // startStream is startNow for one stream that the session does not replay. It is
 // called under the stream's lock.
-func (l *loop) startStream(s *session, stream *fanout.Stream, next uint64, had interest) {
-	idle := l.idle() || l.g.cfg.without.startMarker
+func (l *loop) startStream(s *session, stream *fanout.Stream, next uint64, idle bool, had interest) {
 	if idle || !had.any {
 		l.tellStream(s, stream, next)
 	}
@@ -259,7 +263,7 @@ func (l *loop) startStream(s *session, stream *fanout.Stream, next uint64, had i
 // startKept begins with what the rings hold.
 func (l *loop) startKept(s *session, q wire.Subscribe, t *fanout.Topic, had interest) {
 	t.Stream() // it is told, even if nobody has published here yet
-	newest := newestStream(t)
+	newest := newestStream(t, l.g.now.Load())
 	t.Streams(func(stream *fanout.Stream) {
 		if stream.Next() != 0 { // else nothing is known of it yet
 			l.startKeptStream(s, q, stream, l.from(q, stream, newest), had)
@@ -280,9 +284,13 @@ func (l *loop) startKeptStream(s *session, q wire.Subscribe, stream *fanout.Stre
 		return
 	case r == nil && had.any:
 		// What the mailbox holds is not only in the ring, it is on its way: the
-		// replay begins behind it.
+		// replay begins behind it. A cursor may be ahead of this gateway; what comes
+		// until then is still the other subscriptions'.
 		idle := true
 		stream.Mark(func(next uint64) {
+			if !l.g.cfg.without.ahead {
+				from = min(from, next)
+			}
 			if idle = l.idle(); !idle {
 				r = l.replayFor(s, stream)
 				r.phase, r.next, r.from, r.live = replayLater, next, from, []uint32{q.Sub}
@@ -303,11 +311,13 @@ func (l *loop) startKeptStream(s *session, q wire.Subscribe, stream *fanout.Stre
 // under a stream's lock this means nothing of that stream.
 func (l *loop) idle() bool { return !l.run.walking && l.at == len(l.batch) && l.mail.idle() }
 
-// newestStream is the one of a topic's streams that was published to last.
-func newestStream(t *fanout.Topic) (newest *fanout.Stream) {
+// newestStream is the one of a topic's streams that keeps the last message; nil if
+// nothing is kept.
+func newestStream(t *fanout.Topic, now uint32) (newest *fanout.Stream) {
+	lastAt, lastPost := uint32(0), uint64(0)
 	t.Streams(func(s *fanout.Stream) {
-		if newest == nil || s.Published() > newest.Published() {
-			newest = s
+		if _, at, post := s.Last(now); post > lastPost || post == lastPost && at > lastAt {
+			newest, lastAt, lastPost = s, at, post
 		}
 	})
 	return newest
@@ -316,13 +326,15 @@ func newestStream(t *fanout.Topic) (newest *fanout.Stream) {
 // from is the offset in a stream that a subscription which does not start now
 // begins with [W-6.8]. newest has the topic's last message.
 func (l *loop) from(q wire.Subscribe, stream, newest *fanout.Stream) uint64 {
-	oldest, next := stream.Kept(l.g.now.Load())
+	now := l.g.now.Load()
+	oldest, next := stream.Kept(now)
 	switch q.Start {
 	case wire.StartLast:
 		if stream != newest {
 			return next
 		}
-		return max(oldest, next-1)
+		last, _, _ := stream.Last(now)
+		return last
 	case wire.StartKept:
 		return oldest
 	case wire.StartNow, wire.StartCursor:

@@ -9,9 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bellwire/bellwire/peer"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -73,6 +75,9 @@ func decode(f simFrame) (string, error) {
 	case wire.TypeStream:
 		s, err := wire.ParseStream(f.body)
 		return fmt.Sprintf("STREAM %d/%d flags %d next %d", s.Topic, s.Origin, s.Flags, s.Next), err
+	case wire.TypeEnd:
+		e, err := wire.ParseEnd(f.body)
+		return fmt.Sprintf("END %d/%d %s", e.Topic, e.Origin, e.How), err
 	case wire.TypeLive:
 		l, err := wire.ParseLive(f.body)
 		return fmt.Sprintf("LIVE %d", l.Sub), err
@@ -105,6 +110,10 @@ func payloadText(p []byte) string {
 //	hex NAME BYTES                    anything else
 //	full NAME, open NAME              its socket takes nothing, or everything again
 //	pass SECONDS
+//	peer LIFE met|lost|left|restarted a life of another gateway
+//	accept LIFE TOPIC OFFSET PAYLOAD… what it has published, from that offset on
+//	older LIFE TOPIC OFFSET PAYLOAD…  the same, for the ring alone
+//	miss LIFE TOPIC NEXT              what is before will not come
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/session/*.txt")
 	require.NoError(t, err)
@@ -157,6 +166,7 @@ type player struct {
 	t     testing.TB
 	cfg   Config
 	m     *sim
+	fleet *fleet
 	conns map[string]*simConn
 	order []string
 	ended map[string]bool
@@ -224,8 +234,48 @@ func (p *player) do(line string) {
 		_ = p.conns[args[0]].Close()
 	case "pass":
 		p.sim().pass(p.integer(args[0]))
+		if p.fleet != nil {
+			p.fleet.sweep(p.sim().g.now.Load())
+		}
+	case "peer", "accept", "miss", "older":
+		p.peer(verb, args)
 	default:
 		p.t.Fatalf("transcript: %q is not known", line)
+	}
+}
+
+// peer does what other gateways do.
+func (p *player) peer(verb string, args []string) {
+	if p.fleet == nil {
+		p.fleet = newFleet(p.sim().g)
+	}
+	n, err := strconv.ParseUint(args[0], 16, 64)
+	require.NoError(p.t, err)
+	life := wire.Life(n)
+	if verb == "peer" {
+		change, ok := map[string]peer.Change{"met": peer.Met, "lost": peer.Lost, "left": peer.Left, "restarted": peer.Restarted}[args[1]]
+		require.True(p.t, ok, "peer: %q", args[1])
+		p.fleet.Changed(life, args[0], change)
+		return
+	}
+	stream, err := p.fleet.Stream(life, []byte(DefaultTenant), []byte(args[1]))
+	require.NoError(p.t, err)
+	offset := uint64(p.integer(args[2]))
+	var older []peer.Kept
+	for i, payload := range args[3:] {
+		if verb == "older" {
+			older = append(older, peer.Kept{Offset: offset + uint64(i), Payload: p.payload(payload)})
+			continue
+		}
+		v, err := stream.Accept(p.t.Context(), offset+uint64(i), p.payload(payload))
+		require.NoError(p.t, err)
+		require.Equal(p.t, peer.Taken, v)
+	}
+	switch verb {
+	case "older":
+		stream.Backfill(older)
+	case "miss":
+		stream.Miss(offset)
 	}
 }
 
@@ -250,6 +300,8 @@ func (p *player) configure(args []string) {
 			lim.Frame = n
 		case "publish_credit":
 			lim.PublishCredit = n
+		case "ring_age":
+			lim.RingAge = time.Duration(n) * time.Second
 		default:
 			p.t.Fatalf("transcript: config %s is not known", name)
 		}

@@ -32,34 +32,43 @@ func (s *session) sharing(g *fanout.Group, but int) int {
 // unsubscribe answers an UNSUBSCRIBE [W-4.6].
 func (l *loop) unsubscribe(s *session, num uint32) {
 	if i := s.byNumber(num); i >= 0 {
-		l.endSubscription(s, i)
+		l.endSubscription(s, i, wire.CodeOK)
+		return
 	}
 	l.say(s, wire.Unsubscribed{Sub: num, Code: wire.CodeOK}.Append(l.enc[:0]))
 }
 
-// endSubscription takes out the subscription with that index; the last one takes
-// its place.
-func (l *loop) endSubscription(s *session, i int) {
+// endSubscription takes out the subscription with that index and says so; the last
+// one takes its place.
+func (l *loop) endSubscription(s *session, i int, code wire.Code) {
 	sub := s.subs[i]
 	l.unlist(s, i)
 	last := len(s.subs) - 1
 	s.subs[i], s.subs[last] = s.subs[last], subscription{}
 	s.subs = s.subs[:last]
+	var ended []*fanout.Stream
 	if s.out != nil {
-		l.endReplays(s, sub.num)
+		ended = l.endReplays(s, sub.num)
 	}
 	if sub.topic != nil && sub.flags&subMute == 0 {
 		l.retellGroups(s)
+	}
+	l.say(s, wire.Unsubscribed{Sub: sub.num, Code: code}.Append(l.enc[:0]))
+	for _, stream := range ended {
+		l.tellOver(s, stream)
 	}
 }
 
 // endReplays ends the replays that no subscription of the session needs any
 // more. One that another needs goes on: the ring holds what that one was owed.
-func (l *loop) endReplays(s *session, num uint32) {
+func (l *loop) endReplays(s *session, num uint32) (ended []*fanout.Stream) {
 	for i := 0; i < len(s.out.replays); i++ {
 		r := &s.out.replays[i]
 		r.live = slices.DeleteFunc(r.live, func(n uint32) bool { return n == num })
-		if !s.interest(r.stream.Topic(), nil).any {
+		in := s.interest(r.stream.Topic(), nil)
+		r.byGroups = r.byGroups || !in.exact && !l.g.cfg.without.onlyGroups
+		if !in.any {
+			ended = append(ended, r.stream)
 			s.out.dropReplay(r.stream)
 			i--
 		}
@@ -68,6 +77,7 @@ func (l *loop) endReplays(s *session, num uint32) {
 		l.slots.at(s.n).flags &^= flagReplay
 	}
 	l.release(s)
+	return ended
 }
 
 // retellGroups has the groups of a session tell their topics again: it was not
