@@ -48,10 +48,13 @@ func (c *closedTopics) step(m *model) {
 	}
 }
 
-func playClosed(t testing.TB, seed uint64, without guards) *model {
+func playClosed(t testing.TB, seed uint64, without guards, peers bool) *model {
 	c := newClosedTopics(t)
 	m := newModel(t, seed, Config{Policy: c.policies[0], without: without})
 	m.closed = c
+	if peers {
+		m.peers = newPeers(m)
+	}
 	for _, topic := range []string{c.never, c.sometimes} {
 		m.stream(streamID{topic, ownOrigin}, m.g.life).next = 1
 	}
@@ -71,7 +74,7 @@ func playClosed(t testing.TB, seed uint64, without guards) *model {
 func TestModelClosedTopics(t *testing.T) {
 	delivered := 0
 	for seed := range uint64(400) {
-		m := playClosed(t, seed, guards{})
+		m := playClosed(t, seed, guards{}, seed%3 == 0)
 		if len(m.problems) > 0 {
 			require.Fail(t, "seed "+fmt.Sprint(seed), "%s\n\n%s", strings.Join(m.problems, "\n"), m.told())
 		}
@@ -93,7 +96,7 @@ func TestModelNoticesClosedTopics(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(400) {
-				if m := playClosed(t, seed, without); len(m.problems) > 0 {
+				if m := playClosed(t, seed, without, false); len(m.problems) > 0 {
 					t.Log(m.problems[0])
 					return
 				}

@@ -44,7 +44,7 @@ func (f *fleet) Stream(life wire.Life, tenantName, topic []byte) (peer.Stream, e
 	}
 	name := string(topic)
 	if err := wire.CheckTopic(topic); err != nil {
-		return nil, err
+		return nil, &wire.Error{Code: wire.CodeBadTopic, Field: err.Error()}
 	}
 	if !f.g.classes().relays(name) {
 		return nil, &wire.Error{Code: wire.CodeBadTopic, Field: "not a broadcast topic here: the gateways' broadcast filters differ"}

@@ -142,7 +142,7 @@ func TestClassesChangeInSteps(t *testing.T) {
 	m.set(newFilters, nil)
 	require.Equal(t, map[string]int{"#": 1, "broadcast/#": 1, "broadcast/a": 1}, m.central.wanted)
 	got = take()
-	require.Equal(t, []string{"END 000200"}, got[1], "nothing crosses over any more")
+	require.Equal(t, []string{"END 0/2 complete"}, got[1], "nothing crosses over any more")
 	m.bring("x/a", "late")
 	require.Contains(t, will.frames()[1], `"late"`)
 	require.Equal(t, newFilters, m.g.Status().Broadcast)
