@@ -106,7 +106,7 @@ func TestSimControls(t *testing.T) {
 
 func (c *simControl) plan(seed uint64, without bool) simPlan {
 	p := storm(seed, 10*time.Second)
-	p.floor, p.quiet = judge.Floor{}, 14*time.Second
+	p.floor, p.quiet = judge.Floor{}, 12*time.Second
 	if c.change != nil {
 		c.change(&p)
 	}

@@ -18,7 +18,7 @@ import (
 const simTail = 120 // lines of a history that are shown
 
 var (
-	simSeeds   = flag.Int("sim.seeds", 6, "how many histories the simulator plays")
+	simSeeds   = flag.Int("sim.seeds", 4, "how many histories the simulator plays")
 	simFirst   = flag.Uint64("sim.seed", 1, "the first seed")
 	simFull    = flag.Bool("sim.full", false, "have 200 gateways in fleets as large as they may be, and in one mesh")
 	simMinutes = flag.Float64("sim.minutes", 0.35, "minutes of each history, in its own time")
@@ -116,8 +116,8 @@ func TestSimFleets(t *testing.T) {
 	if *simFull {
 		plan.fleets = []int{33, 33, 33, 33, 33, 33, 2}
 	}
-	plan.quiet, plan.longest, plan.devices, plan.topics = 7*time.Second, 1500*time.Millisecond, 1, 4
-	plan.tick, plan.pace, plan.burst, plan.bursts = 4*tickEvery, 3*time.Second, 3*time.Second, 30
+	plan.quiet, plan.longest, plan.devices, plan.topics = 6*time.Second, 1500*time.Millisecond, 1, 4
+	plan.tick, plan.pace, plan.burst, plan.bursts = 8*tickEvery, 3*time.Second, 3*time.Second, 30
 	f := &plan.faults
 	f.reset, f.blip, f.slow, f.move = 500*time.Millisecond, time.Second, time.Second, time.Second
 	f.cut, f.oneWay, f.flap, f.split = 2*time.Second, 2*time.Second, 4*time.Second, 8*time.Second
