@@ -199,7 +199,7 @@ func (c *core) join(l *link, now time.Duration) error {
 	if gone != nil && !c.cfg.without.restarted {
 		gone.restarted(now)
 	}
-	l.origin.attach(l, now)
+	l.origin.attach(l)
 	return nil
 }
 

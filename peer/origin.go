@@ -63,7 +63,7 @@ func (o *origin) change(what Change) {
 }
 
 // attach gives it a link.
-func (o *origin) attach(l *link, now time.Duration) {
+func (o *origin) attach(l *link) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.link != l {

@@ -36,8 +36,7 @@ type sim struct {
 	kicked []*simGate
 	woken  []*simEnd
 	ends   uint64 // ever made
-	boots  uint64
-	loaded bool // publishers and faults are at work
+	loaded bool   // publishers and faults are at work
 
 	gauges   map[string]simGauge
 	problems []string
@@ -172,9 +171,9 @@ func (s *sim) tell(e judge.Event) {
 	}
 }
 
-// proven says that faults had an effect.
-func (s *sim) proven(name string, n uint64) {
-	s.tell(judge.Event{Kind: judge.Fault, Name: name, Count: n})
+// proven says that a fault had an effect.
+func (s *sim) proven(name string) {
+	s.tell(judge.Event{Kind: judge.Fault, Name: name, Count: 1})
 }
 
 // gauge tells what is larger than ever, or too large.

@@ -172,9 +172,19 @@ func (s *sim) afflict(fleet []*simSlot) {
 		mean time.Duration
 		do   func([]*simSlot)
 	}{
-		{f.reset, s.resetOne}, {f.blip, s.blip}, {f.slow, s.slow}, {f.cut, s.cutTwo}, {f.oneWay, s.cutOneWay}, {f.flap, s.flap},
-		{f.split, s.split}, {f.kill, s.killOne}, {f.unplug, s.unplugOne}, {f.leave, s.leaveOne}, {f.pause, s.pauseOne},
-		{f.move, s.moveOne}, {f.twin, s.twin},
+		{f.reset, s.resetOne},
+		{f.blip, s.blip},
+		{f.slow, s.slow},
+		{f.cut, s.cutTwo},
+		{f.oneWay, s.cutOneWay},
+		{f.flap, s.flap},
+		{f.split, s.split},
+		{f.kill, s.killOne},
+		{f.unplug, s.unplugOne},
+		{f.leave, s.leaveOne},
+		{f.pause, s.pauseOne},
+		{f.move, s.moveOne},
+		{f.twin, s.twin},
 	} {
 		if fault.mean > 0 {
 			s.again(fleet, fault.mean, fault.do)
@@ -206,7 +216,7 @@ func (s *sim) resetOne(fleet []*simSlot) {
 		return
 	}
 	e := g.ends[s.rng.IntN(len(g.ends))]
-	s.proven("reset", 1)
+	s.proven("reset")
 	s.after(s.between(0, 2*s.plan.delay), e.to.resetIfReached)
 	e.reset()
 }
@@ -219,7 +229,7 @@ func (s *sim) blip(fleet []*simSlot) {
 	}
 	both, lasts := s.chance(0.5), s.between(20*time.Millisecond, 900*time.Millisecond)
 	s.way(a, b).calm, s.way(b, a).calm = s.now+8*time.Second, s.now+8*time.Second
-	s.proven("blip", 1)
+	s.proven("blip")
 	s.obstruct(a, b)
 	if both {
 		s.obstruct(b, a)
@@ -240,7 +250,7 @@ func (s *sim) slow(fleet []*simSlot) {
 		return
 	}
 	w.rate = max(s.plan.slowest, 40_000) + float64(s.rng.IntN(100_000))
-	s.proven("slow", 1)
+	s.proven("slow")
 	s.after(s.lasts(time.Second, 8*time.Second), func() { w.rate = s.plan.bandwidth })
 }
 
@@ -281,7 +291,7 @@ func (s *sim) flap(fleet []*simSlot) {
 	period, both := s.between(100*time.Millisecond, time.Second), s.chance(0.5)
 	left := 3 + s.rng.IntN(10)*int(s.plan.longest)/int(10*time.Second)
 	s.cutTold(a, b)
-	s.proven("flap", 1)
+	s.proven("flap")
 	down := false
 	var turn func()
 	turn = func() {
@@ -308,7 +318,7 @@ func (s *sim) split(fleet []*simSlot) {
 	n := 1 + s.rng.IntN(max(1, min(len(fleet)/2, 6)))
 	order := s.rng.Perm(len(fleet))
 	lasts, both := s.lasts(2*time.Second, 10*time.Second), s.chance(0.7)
-	s.proven("split", 1)
+	s.proven("split")
 	for _, i := range order[:n] {
 		for _, j := range order[n:] {
 			s.sever(fleet[i], fleet[j], both, lasts)
@@ -335,14 +345,14 @@ func (s *sim) victim(fleet []*simSlot) *simSlot {
 func (s *sim) reboot(slot *simSlot, least, most time.Duration) {
 	s.after(s.lasts(least, most), func() {
 		s.boot(slot)
-		s.proven("restart", 1)
+		s.proven("restart")
 	})
 }
 
 func (s *sim) killOne(fleet []*simSlot) {
 	if slot := s.victim(fleet); slot != nil {
 		slot.gate.kill(false)
-		s.proven("kill", 1)
+		s.proven("kill")
 		s.reboot(slot, 50*time.Millisecond, 7*time.Second)
 	}
 }
@@ -350,7 +360,7 @@ func (s *sim) killOne(fleet []*simSlot) {
 func (s *sim) unplugOne(fleet []*simSlot) {
 	if slot := s.victim(fleet); slot != nil {
 		slot.gate.kill(true)
-		s.proven("unplug", 1)
+		s.proven("unplug")
 		s.reboot(slot, 200*time.Millisecond, 9*time.Second)
 	}
 }
@@ -358,7 +368,7 @@ func (s *sim) unplugOne(fleet []*simSlot) {
 func (s *sim) leaveOne(fleet []*simSlot) {
 	if slot := s.victim(fleet); slot != nil {
 		slot.gate.leave(3*time.Second, func() {
-			s.proven("leave", 1)
+			s.proven("leave")
 			s.reboot(slot, 50*time.Millisecond, 7*time.Second)
 		})
 	}
@@ -373,7 +383,7 @@ func (s *sim) pauseOne(fleet []*simSlot) {
 	g := slot.gate
 	g.until = s.now + s.lasts(100*time.Millisecond, 7*time.Second)
 	s.tell(judge.Event{Kind: judge.Paused, Gateway: slot.name})
-	s.proven("pause", 1)
+	s.proven("pause")
 	s.at(g.until, func() { s.tell(judge.Event{Kind: judge.Continued, Gateway: slot.name}) })
 }
 
@@ -382,7 +392,7 @@ func (s *sim) moveOne(fleet []*simSlot) {
 	slot := fleet[s.rng.IntN(len(fleet))]
 	if g := slot.gate; g.alive() && s.now >= g.until && len(g.subs) > 0 {
 		g.subs[s.rng.IntN(len(g.subs))].device.lostGateway()
-		s.proven("move", 1)
+		s.proven("move")
 	}
 }
 
@@ -394,7 +404,7 @@ func (s *sim) twin(fleet []*simSlot) {
 	}
 	real := slot.gate
 	impostor := s.impostor(slot)
-	s.proven("twin", 1)
+	s.proven("twin")
 	slot.gate = real
 	s.after(s.between(time.Second, 3*time.Second), func() {
 		impostor.end(false)

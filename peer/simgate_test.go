@@ -12,7 +12,11 @@ import (
 	"github.com/bellwire/bellwire/wire"
 )
 
-const simTenant = "acme"
+const (
+	simTenant = "acme"
+	// simCatchUp is how long a gateway waits for the TOPS of one that it has met, which a blip may hold up.
+	simCatchUp = 1500 * time.Millisecond
+)
 
 // simSlot is the name of a gateway, which one process after the other runs under.
 type simSlot struct {
@@ -59,6 +63,7 @@ type simGate struct {
 type simOrigin struct {
 	*fanout.Origin
 	name    string
+	metAt   time.Duration
 	ended   bool
 	endedAt time.Duration
 	kept    bool
@@ -143,11 +148,20 @@ func (g *simGate) start() {
 
 func (g *simGate) alive() bool { return !g.dead && !g.leaving }
 
-// ready reports whether devices may come: it has met everybody who was there before it. What those publish before it
-// meets them is older than the gateway for all that it can tell, and is not delivered.
+// ready reports whether devices may come: it has met everybody who was there before it, and has what their rings hold.
+// What those publish before is older than the gateway for all that it can tell: it is kept for those who resume later, and
+// not delivered to who is there.
 func (g *simGate) ready() bool {
 	for _, slot := range g.sim.fleets[g.slot.fleet] {
-		if other := slot.gate; other.alive() && other.born <= g.born && other != g && g.originOf(other.life) == nil && !g.sim.plan.hasty {
+		other := slot.gate
+		if g.sim.plan.hasty || other == g || !other.alive() || other.born > g.born {
+			continue
+		}
+		o := g.originOf(other.life)
+		if o == nil || g.sim.now-o.metAt < simCatchUp {
+			return false
+		}
+		if m := g.core.members[slot.name]; m != nil && m.origin != nil && len(m.origin.holes.asked)+len(m.origin.holes.wanted) > 0 {
 			return false
 		}
 	}
@@ -405,7 +419,7 @@ func (g *simGate) Changed(life wire.Life, name string, what Change) {
 		switch {
 		case o == nil:
 			// Index 1 is the gateway itself.
-			o = &simOrigin{Origin: fanout.NewOrigin(uint64(life), uint32(len(g.origins)+2)), name: name}
+			o = &simOrigin{Origin: fanout.NewOrigin(uint64(life), uint32(len(g.origins)+2)), name: name, metAt: g.sim.now}
 			g.origins = append(g.origins, o)
 		case o.ended:
 			o.ended = false

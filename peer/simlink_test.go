@@ -57,7 +57,7 @@ func (s *sim) clear(from, to *simSlot) {
 func (s *sim) hold(from, to *simSlot) {
 	if w := s.way(from, to); !w.held {
 		w.held = true
-		s.proven("cut", 1)
+		s.proven("cut")
 	}
 }
 

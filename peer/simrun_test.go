@@ -18,7 +18,7 @@ import (
 const simTail = 120 // lines of a history that are shown
 
 var (
-	simSeeds   = flag.Int("sim.seeds", 8, "how many histories the simulator plays")
+	simSeeds   = flag.Int("sim.seeds", 4, "how many histories the simulator plays")
 	simFirst   = flag.Uint64("sim.seed", 1, "the first seed")
 	simFull    = flag.Bool("sim.full", false, "have 200 gateways in fleets as large as they may be, and in one mesh")
 	simMinutes = flag.Float64("sim.minutes", 0.35, "minutes of each history, in its own time")
@@ -81,6 +81,7 @@ func (s *sim) summary(r judge.Report) string {
 
 // TestSim plays histories of a small fleet under everything that can happen to it.
 func TestSim(t *testing.T) {
+	t.Parallel()
 	for i := range *simSeeds {
 		s := newSim(storm(*simFirst+uint64(i), time.Duration(*simMinutes*float64(time.Minute))))
 		r := s.play()
@@ -91,6 +92,7 @@ func TestSim(t *testing.T) {
 
 // TestSimRepeats plays a seed twice: all that subscribers see and every frame of every link are the same, byte for byte.
 func TestSimRepeats(t *testing.T) {
+	t.Parallel()
 	sum := func(seed uint64) uint64 {
 		plan := storm(seed, 10*time.Second)
 		plan.traced, plan.floor = true, judge.Floor{}
@@ -105,16 +107,17 @@ func TestSimRepeats(t *testing.T) {
 // TestSimFleets has 200 gateways in one history: in fleets of 10, and in the long form of 33, which is the most. The ticks
 // are slower than in the field, because most of them find nothing to do.
 func TestSimFleets(t *testing.T) {
+	t.Parallel()
 	plan := storm(*simFirst, 4*time.Second)
-	plan.fleets, plan.warm = nil, time.Second
+	plan.fleets, plan.warm = nil, 2*time.Second
 	for range 20 {
 		plan.fleets = append(plan.fleets, 10)
 	}
 	if *simFull {
 		plan.fleets = []int{33, 33, 33, 33, 33, 33, 2}
 	}
-	plan.quiet, plan.longest, plan.devices, plan.topics = 8*time.Second, 2*time.Second, 1, 4
-	plan.tick, plan.pace, plan.burst, plan.bursts = 4*tickEvery, 3*time.Second, 3*time.Second, 30
+	plan.quiet, plan.longest, plan.devices, plan.topics = 6*time.Second, 1500*time.Millisecond, 1, 4
+	plan.tick, plan.pace, plan.burst, plan.bursts = 8*tickEvery, 3*time.Second, 3*time.Second, 30
 	f := &plan.faults
 	f.reset, f.blip, f.slow, f.move = 500*time.Millisecond, time.Second, time.Second, time.Second
 	f.cut, f.oneWay, f.flap, f.split = 2*time.Second, 2*time.Second, 4*time.Second, 8*time.Second
@@ -132,12 +135,13 @@ func TestSimFleets(t *testing.T) {
 // TestSimMesh has all 200 gateways linked to each other: 19,900 connections. A mesh is limited to 33 because of what that
 // costs; the limit is lifted here, and few messages are sent.
 func TestSimMesh(t *testing.T) {
+	t.Parallel()
 	if !*simFull {
 		t.Skip("the long form alone: -sim.full")
 	}
 	plan := storm(*simFirst, 2*time.Second)
 	plan.fleets = []int{200}
-	plan.warm, plan.quiet, plan.longest, plan.devices, plan.topics = 500*time.Millisecond, 2500*time.Millisecond, 500*time.Millisecond, 1, 4
+	plan.warm, plan.quiet, plan.longest, plan.devices, plan.topics = 2*time.Second, 2500*time.Millisecond, 500*time.Millisecond, 1, 4
 	plan.tick, plan.pace, plan.burst, plan.bursts = 10*tickEvery, 10*time.Second, time.Second, 20
 	plan.faults = simFaults{
 		reset: 50 * time.Millisecond, blip: 100 * time.Millisecond, cut: time.Second, oneWay: time.Second,
