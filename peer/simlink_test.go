@@ -102,8 +102,8 @@ func (s *sim) connect(from, to *simGate) *simEnd {
 		e.id = s.ends
 		e.gate.ends = append(e.gate.ends, e)
 	}
-	a.link = from.core.open(from.now(), endpoint{dialled: true, address: to.slot.name, looksFor: to.slot.name}, a.wake)
-	b.link = to.core.open(to.now(), endpoint{address: from.slot.name}, b.wake)
+	a.link = from.core.open(from.now(), endpoint{dialled: true, address: to.slot.name, looksFor: to.slot.name, begun: from.now()}, a.wake)
+	b.link = to.core.open(to.now(), endpoint{address: from.slot.name, begun: to.now()}, b.wake)
 	a.wake()
 	b.wake()
 	return a
