@@ -121,7 +121,7 @@ func (c *conn) prove(e *endpoint) error {
 func (c *conn) serve() error {
 	var writing sync.WaitGroup
 	writing.Go(c.write)
-	stop := context.AfterFunc(c.link.ctx, func() { _ = c.SetDeadline(time.Now().Add(goodbye)) })
+	stop := context.AfterFunc(c.link.ctx, c.part)
 	defer stop()
 	err := c.read()
 	c.link.fail(err)
@@ -129,6 +129,16 @@ func (c *conn) serve() error {
 	close(c.done)
 	writing.Wait()
 	return err
+}
+
+// part bounds what is left of a link that has ended. One of which nothing is heard gets no goodbye: nobody would read it,
+// and what waits in the socket would hold it up; TLS even waits 5 s with its own.
+func (c *conn) part() {
+	if cause := c.link.cause(); cause != nil && cause.Why == Silent && !cause.Theirs {
+		_ = c.Close()
+		return
+	}
+	_ = c.SetDeadline(time.Now().Add(goodbye))
 }
 
 func (c *conn) read() error {
