@@ -172,11 +172,11 @@ func (c *core) join(l *link, now time.Duration) error {
 		c.mu.Unlock()
 		return err
 	}
-	m := c.members[l.hello.name]
+	m, pruned := c.members[l.hello.name], []string(nil)
 	if m == nil {
 		m = &member{name: l.hello.name}
 		c.members[m.name] = m
-		c.prune()
+		pruned = c.prune()
 	}
 	replaced := m.link
 	m.link, m.since, m.address, m.forgotten = l, now, l.address, false
@@ -193,6 +193,9 @@ func (c *core) join(l *link, now time.Duration) error {
 	}
 	l.member, l.origin = m, m.origin
 	c.mu.Unlock()
+	for _, name := range pruned {
+		c.log.forget(name, now)
+	}
 	if replaced != nil {
 		replaced.fail(&CloseError{Why: Linked, Text: "by a newer connection"})
 	}
@@ -203,20 +206,24 @@ func (c *core) join(l *link, now time.Duration) error {
 	return nil
 }
 
-// prune forgets the peer that has been away longest if there are too many: four times as many as there may be links.
-func (c *core) prune() {
-	if len(c.members) <= 4*max(c.cfg.Most, DefaultPeers) {
-		return
-	}
-	oldest := (*member)(nil)
-	for _, m := range c.members {
-		if m.link == nil && m.origin != nil && (oldest == nil || m.since < oldest.since) {
-			oldest = m
+// prune forgets the peers that have been away longest if there are too many: four times as many as there may be links. It
+// returns their names, for which the log has to keep nothing any more. One whose end has not been told yet stays, as
+// nobody else would tell it: that is over after Config.Hold.
+func (c *core) prune() (names []string) {
+	for len(c.members) > 4*max(c.cfg.Most, DefaultPeers) {
+		oldest := (*member)(nil)
+		for _, m := range c.members {
+			if m.link == nil && m.origin != nil && m.origin.state() != "away" && (oldest == nil || m.since < oldest.since) {
+				oldest = m
+			}
 		}
-	}
-	if oldest != nil {
+		if oldest == nil {
+			return names
+		}
 		delete(c.members, oldest.name)
+		names = append(names, oldest.name)
 	}
+	return names
 }
 
 // gone ends a link whose connection is closed and whose reader has returned. why is what the reader or writer met.

@@ -71,6 +71,26 @@ func TestLost(t *testing.T) {
 	require.Equal(t, []Change{Met, Lost, Met}, changesOf(b, 1<<24))
 }
 
+// TestPruned has more gateways come and go than are remembered, all within the hold: the end of each is told, and the log
+// keeps nothing for those that are forgotten.
+func TestPruned(t *testing.T) {
+	const most = 4 * DefaultPeers
+	w := newWorld(t)
+	b := w.add("b", newHost(t, 1), nil)
+	for i := range 2 * most {
+		if i == most+1 {
+			w.pass(DefaultHold + time.Second)
+		}
+		w.cut(w.link(w.add(fmt.Sprintf("a%d", i), newHost(t, uint64(i)+2), nil), b))
+	}
+	w.pass(DefaultHold + time.Second)
+	for i := range 2 * most {
+		require.Equal(t, []Change{Met, Lost}, changesOf(b, wire.Life(i+2)<<24), "a%d", i)
+	}
+	w.link(w.add("last", newHost(t, 2*most+2), nil), b)
+	require.LessOrEqual(t, len(b.core.log.known), len(b.core.members))
+}
+
 func TestLeft(t *testing.T) {
 	w, a, b, _ := pair(t, nil)
 	a.publish("broadcast/x", 1, 100)
