@@ -38,7 +38,7 @@ type FleetGateway struct {
 type FleetLink struct {
 	Name        string    `json:"name"`
 	Address     string    `json:"address"`
-	State       string    `json:"state"` // linked, away, lost or left
+	State       string    `json:"state"` // linked, away, lost, left or connecting
 	Dialled     bool      `json:"dialled"`
 	Error       string    `json:"error"` // why its last link ended, if it was not by leaving
 	Since       time.Time `json:"since"`
@@ -97,7 +97,9 @@ func (g *Gateway) Fleet() FleetStatus {
 	if g.mesh != nil {
 		s.Cluster, s.Central = g.cfg.Peer.Cluster, "private"
 		for _, l := range g.mesh.Links() {
-			s.Gateways = append(s.Gateways, linkedGateway(&l, now))
+			if l.State != "connecting" { // nobody knows who that is
+				s.Gateways = append(s.Gateways, linkedGateway(&l, now))
+			}
 			s.Links = append(s.Links, fleetLink(&l, now))
 		}
 		s.Batches = fleetBatches(g.mesh.Totals())

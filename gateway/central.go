@@ -159,12 +159,9 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 	if ten == nil {
 		return nil // nobody of this tenant has been here
 	}
-	t := ten.index.Lookup([]byte(topic))
-	if t == nil {
-		var err error
-		if t, err = g.makeTopic(ten, []byte(topic)); err != nil {
-			return fmt.Errorf("central: %s: %w", topic, err)
-		}
+	t, err := g.centralTopic(ten, topic)
+	if err != nil {
+		return fmt.Errorf("central: %s: %w", topic, err)
 	}
 	held := g.charge(ten, len(payload)+len(topic))
 	if err := g.credit.wait(ctx, g.ctx.Done(), ten, held.lend(t)); err != nil {
@@ -195,6 +192,24 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 	// its stream.
 	g.acceptBound(t, g.crossing.Load().next(), payload, held)
 	return nil
+}
+
+// centralTopic finds or makes a topic of the central service. Names that only wildcards
+// ask for, perhaps a new one with each message, may use up three quarters of the
+// tenant's ids, which are given once: broadcasts and who names a topic have the rest.
+// What is refused is announced.
+func (g *Gateway) centralTopic(ten *tenant, topic string) (*fanout.Topic, error) {
+	if t := ten.index.Lookup([]byte(topic)); t != nil {
+		return t, nil
+	}
+	if ten.index.Len() >= g.limits.Load().TopicsPerTenant/4*3 && !g.cfg.without.centralNames {
+		g.namesLeft.Do(func() {
+			g.log.Error("messages of the central service are not delivered: their topics have used up three quarters of the tenant's ids; subscribe to fewer wildcards, or raise limits.topics_per_tenant", "tenant", ten.name)
+			g.CentralMissed(ten.name)
+		})
+		return nil, &wire.Error{Code: wire.CodeOverload, Field: "too many topics of the central service"}
+	}
+	return g.makeTopic(ten, []byte(topic))
 }
 
 // CentralAway says that the connection to the central service has gone, or is back.

@@ -176,19 +176,20 @@ type guards struct {
 	takeOnce     bool        // a message comes once, however many subscriptions match
 
 	// The same about streams of other origins.
-	begins      bool // who subscribed by name is told when a stream begins
-	told        bool // a group is told a stream before its first message
-	eras        bool // and again after it had ended
-	numbers     bool // a group gets what was posted after it came, by the numbers of posts and not by offsets
-	endBehind   bool // END stands behind what is read from rings
-	tellOver    bool // and comes, when that is done
-	endFirst    bool // an end is told before the return
-	onItsWay    bool // a stream that has ended has a start marker if the mailbox is not empty
-	forgotten   bool // and what is replayed of it ends
-	unheard     bool // a stream is not forgotten before all mailboxes have come to its end
-	ahead       bool // a cursor that is ahead takes nothing from other subscriptions
-	onlyGroups  bool // who has no exact subscription left is brought a topic by its wildcards
-	gapOfOthers bool // what is lost between gateways is announced
+	centralNames bool // names that only wildcards ask for leave ids to others
+	begins       bool // who subscribed by name is told when a stream begins
+	told         bool // a group is told a stream before its first message
+	eras         bool // and again after it had ended
+	numbers      bool // a group gets what was posted after it came, by the numbers of posts and not by offsets
+	endBehind    bool // END stands behind what is read from rings
+	tellOver     bool // and comes, when that is done
+	endFirst     bool // an end is told before the return
+	onItsWay     bool // a stream that has ended has a start marker if the mailbox is not empty
+	forgotten    bool // and what is replayed of it ends
+	unheard      bool // a stream is not forgotten before all mailboxes have come to its end
+	ahead        bool // a cursor that is ahead takes nothing from other subscriptions
+	onlyGroups   bool // who has no exact subscription left is brought a topic by its wildcards
+	gapOfOthers  bool // what is lost between gateways is announced
 }
 
 // pass is err unless it asks for the code that is taken out.

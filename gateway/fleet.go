@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/bellwire/bellwire/fanout"
 	"github.com/bellwire/bellwire/peer"
@@ -122,8 +123,19 @@ func (f *fleet) sweep(now uint32) {
 		}
 		f.g.originForgotten(o)
 		o.kept = false
+		break // the next one in a second: each walks over all topics
+	}
+	for life, o := range f.origins {
+		if o.ended && !o.kept && now-o.endedAt > seconds(goneForGood) {
+			delete(f.origins, life)
+			f.g.originGone(o.Number())
+		}
 	}
 }
+
+// goneForGood is when a life that has ended is forgotten altogether: peers do not know
+// it any more either.
+const goneForGood = 15 * time.Minute
 
 // Tops implements peer.Source.
 func (f *fleet) Tops(within uint32, fn func(tenant, topic string, next uint64) bool) {

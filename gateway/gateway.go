@@ -67,6 +67,7 @@ type Gateway struct {
 	topics      atomic.Int64
 	naming      sync.Mutex     // held while a new topic is counted and made
 	full        rate.Sometimes // says in the log that no ids or links are left
+	namesLeft   rate.Sometimes // says so of ids for names of the central service
 	lowered     atomic.Int64   // limits.connections that the log was told is too many
 	memory      *memory
 	audit       *audit
@@ -131,7 +132,7 @@ func New(cfg Config) (*Gateway, error) {
 		ready: make(chan struct{}), hurry: make(chan struct{}, 1), done: make(chan struct{}),
 		identities: newIdentities(), gate: newGate(2 * runtime.GOMAXPROCS(0)), sources: newSources(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
-		started: time.Now(), full: rate.Sometimes{Interval: time.Minute}, memory: newMemory(budget), audit: newAudit(cfg.Audit), guesses: newGuesses(),
+		started: time.Now(), full: rate.Sometimes{Interval: time.Minute}, namesLeft: rate.Sometimes{Interval: time.Second}, memory: newMemory(budget), audit: newAudit(cfg.Audit), guesses: newGuesses(),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)

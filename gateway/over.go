@@ -118,6 +118,13 @@ func (l *loop) endReplaysOf(s *session, origin uint32) {
 	}
 }
 
+// originGone has every loop forget that there was an origin with that number.
+func (g *Gateway) originGone(number uint32) {
+	for _, l := range g.loops {
+		l.mail.post(entry{call: func(l *loop) { delete(l.over, number) }})
+	}
+}
+
 // isOver reports whether the origin of a stream has ended, as far as the mailbox has
 // come.
 func (l *loop) isOver(s *fanout.Stream) bool {

@@ -268,3 +268,27 @@ func TestClassesChangeDuringAPass(t *testing.T) {
 	}
 	require.Empty(t, maps.Clone(m.central.wanted))
 }
+
+// A backend that makes up a topic for each message leaves ids to broadcasts and to who
+// names a topic; what is not delivered is announced.
+func TestCentralNamesLeaveRoom(t *testing.T) {
+	for _, without := range []bool{false, true} {
+		m := newSim(t, Config{Limits: Limits{TopicsPerTenant: 40}, without: guards{centralNames: without}})
+		d := m.join(0, hello("d"))
+		ten, err := m.g.tenants.get(DefaultTenant)
+		require.NoError(t, err)
+		refused := 0
+		for i := range 100 {
+			if _, err := m.g.centralTopic(ten, fmt.Sprintf("orders/%d", i)); err != nil {
+				refused++
+			}
+		}
+		m.drain()
+		require.Positive(t, refused)
+		d.write(wire.Publish{Name: []byte("broadcast/new"), Ack: true, Seq: 1}.Append(nil))
+		m.drain()
+		ack, err := wire.ParseAck(d.frame().body)
+		require.NoError(t, err)
+		require.Equal(t, without, ack.Code != wire.CodeOK)
+	}
+}

@@ -22,6 +22,9 @@ type tenant struct {
 	usage  usage
 }
 
+// mostTenants bounds what names of tenants can make the gateway hold: some 10 KB each.
+const mostTenants = 16384
+
 // tenants are made when their first device or message comes and stay.
 type tenants struct {
 	g  *Gateway
@@ -37,6 +40,12 @@ func (t *tenants) get(name string) (*tenant, error) {
 	defer t.mu.Unlock()
 	if have := t.by[name]; have != nil {
 		return have, nil
+	}
+	if len(t.by) >= mostTenants {
+		t.g.full.Do(func() {
+			t.g.log.Error("there are too many tenants: they stay until a restart", "tenants", len(t.by))
+		})
+		return nil, &wire.Error{Code: wire.CodeOverload, Field: "too many tenants"}
 	}
 	lim := t.g.limits.Load()
 	index, err := fanout.NewIndex(fanout.Config{

@@ -22,9 +22,11 @@ const (
 // dialer keeps this gateway linked to what is at one address.
 type dialer struct {
 	address string
-	name    string      // of the gateway there; found out if discovery did not say
-	asked   bool        // discovery said who it is
-	tried   atomic.Bool // there is a link, or there was a reason why not
+	name    string                 // of the gateway there; found out if discovery did not say. Of its own goroutine
+	key     string                 // that name as discovery said it, or empty
+	asked   bool                   // discovery said who it is
+	tried   atomic.Bool            // there is a link, or there was a reason why not
+	failed  atomic.Pointer[string] // why it is not linked, as it was logged last; nil: it is, or was not tried
 	stop    context.CancelFunc
 }
 
@@ -60,7 +62,7 @@ func (m *Mesh) dialLocked() {
 			m.log.Warn("peer left out", "peer", name, "why", err)
 			continue
 		}
-		wanted["name "+name+" "+address] = &dialer{address: address, name: name, asked: true}
+		wanted["name "+name+" "+address] = &dialer{address: address, name: name, key: name, asked: true}
 	}
 	for key, d := range m.dialers {
 		if wanted[key] == nil {
@@ -134,7 +136,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 	raw, err := (&net.Dialer{KeepAlive: -1}).DialContext(within, "tcp", d.address)
 	cancel()
 	if err != nil {
-		m.log.Debug("peer not reached", "address", d.address, "why", err)
+		m.tellFailed(d, err.Error())
 		return Failed, false
 	}
 	tune(raw)
@@ -152,6 +154,9 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		looksFor = d.name
 	}
 	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: looksFor, begun: begun})
+	if c.link == nil || c.link.member == nil {
+		m.tellFailed(d, cause.Error())
+	}
 	if c.link == nil {
 		return cause.Why, false
 	}
@@ -159,6 +164,14 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		d.name = c.link.hello.name
 	}
 	return cause.Why, c.link.member != nil
+}
+
+// tellFailed logs why a gateway that somebody named is not linked, once for each reason: it is tried again all the time.
+func (m *Mesh) tellFailed(d *dialer, why string) {
+	if was := d.failed.Swap(&why); was != nil && *was == why || m.ctx.Err() != nil {
+		return
+	}
+	m.log.Warn("peer not linked; it is tried again", "peer", d.name, "address", d.address, "why", why)
 }
 
 // add takes a connection in; false if the mesh takes none any more.

@@ -64,5 +64,6 @@ func (m *Mesh) known(c *conn) {
 	m.waiting = slices.DeleteFunc(m.waiting, func(w *conn) bool { return w == c })
 	if c.dialer != nil {
 		c.dialer.tried.Store(true)
+		c.dialer.failed.Store(nil)
 	}
 }

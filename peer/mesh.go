@@ -204,6 +204,14 @@ func (m *Mesh) Broadcast(message Message) { m.core.log.add(&message) }
 // Links lists the peers that have been linked, by name.
 func (m *Mesh) Links() []LinkState {
 	list := m.core.states(m.now())
+	m.mu.Lock()
+	for _, d := range m.dialers {
+		linked := func(l LinkState) bool { return l.Address == d.address || d.asked && l.Name == d.key }
+		if why := d.failed.Load(); why != nil && !slices.ContainsFunc(list, linked) {
+			list = append(list, LinkState{Name: d.key, Address: d.address, State: "connecting", LastError: *why})
+		}
+	}
+	m.mu.Unlock()
 	slices.SortFunc(list, func(a, b LinkState) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }

@@ -51,7 +51,8 @@ func (l *link) tally(t *taken) {
 // LinkState is what a mesh knows of one peer, for people and metrics. Counters go on over all links to it.
 type LinkState struct {
 	Name, Address string
-	// State is "linked", "away" (its link is gone, for less than Config.Hold), "lost", or "left".
+	// State is "linked", "away" (its link is gone, for less than Config.Hold), "lost", "left", or "connecting" (it has
+	// never been linked).
 	State   string
 	Dialled bool // by this side
 	Life    wire.Life
