@@ -139,8 +139,12 @@ func (c *Central) Publish(tenant, topic string, payload []byte) error {
 	}
 	subject := c.names.topic(tenant, topic)
 	b := c.bound.of(subject)
-	if b != nil && !b.takes() {
+	switch {
+	case b != nil && !b.takes():
 		return refuse(wire.CodeCentralAway, "the stream "+b.name+" takes no messages now")
+	case b != nil && c.Problem() != nil:
+		// A server that could not write to its disk does not even answer.
+		return refuse(wire.CodeCentralAway, "the central service cannot store: "+c.Problem().Error())
 	}
 	return c.out.add(outgoing{subject: subject, stored: b != nil, payload: payload})
 }
