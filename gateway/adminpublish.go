@@ -68,11 +68,9 @@ func publishStatus(err error) int {
 	case !errors.As(err, &coded):
 		return http.StatusBadRequest
 	default:
-		switch coded.Code.Class() {
-		case wire.ClassLater, wire.ClassAtOnce, wire.ClassElsewhere:
+		if c := coded.Code.Class(); c == wire.ClassLater || c == wire.ClassAtOnce || c == wire.ClassElsewhere {
 			return http.StatusServiceUnavailable
-		default:
-			return http.StatusUnprocessableEntity
 		}
+		return http.StatusUnprocessableEntity
 	}
 }

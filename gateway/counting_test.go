@@ -259,12 +259,10 @@ func (d *counter) stream(s wire.Stream) {
 	if a := d.account(id); a != nil {
 		a.ended = 0
 	}
-	had, ok := d.had[id]
-	if !ok {
-		if had = s.Next - 1; d.resuming[s.Topic] {
-			had = 0
+	if _, ok := d.had[id]; !ok {
+		if d.had[id] = s.Next - 1; d.resuming[s.Topic] {
+			d.had[id] = 0
 		}
-		d.had[id] = had
 	}
 	d.reach(id, s.Next-1, true)
 }

@@ -91,7 +91,9 @@ func TestClassesChangeInSteps(t *testing.T) {
 	m.enter("broadcast/a", "1")
 	m.bring("x/a", "2")
 	require.Equal(t, [4][]string{
-		{`MESSAGE 1 check 1 "1"`}, {`MESSAGE x/a "2"`}, {"TOPIC 1 broadcast/a", "STREAM 1/1 flags 1 next 1", `MESSAGE 1 check 1 "1"`, `MESSAGE x/a "2"`},
+		{`MESSAGE 1 check 1 "1"`},
+		{`MESSAGE x/a "2"`},
+		{"TOPIC 1 broadcast/a", "STREAM 1/1 flags 1 next 1", `MESSAGE 1 check 1 "1"`, `MESSAGE x/a "2"`},
 		{"TOPIC 1 broadcast/a", `MESSAGE 1 check 1 "1"`},
 	}, take())
 

@@ -37,14 +37,13 @@ type ended struct {
 	last          uint64
 }
 
-func (e ended) append(dst []byte) []byte {
-	at := len(dst)
-	dst = begin(dst)
+func (e ended) frame() []byte {
+	dst := begin(nil)
 	if len(e.tenant) > 0 {
 		dst = appendStr(appendStr(dst, e.tenant), e.topic)
 		dst = wire.AppendVarint(wire.AppendVarint(dst, uint64(e.run)), e.last)
 	}
-	return finish(dst, at, typeEnd)
+	return finish(dst, 0, typeEnd)
 }
 
 func parseEnded(body []byte) (e ended, leaving bool, err error) {

@@ -68,7 +68,7 @@ func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	c.links[l] = struct{}{}
 	c.mu.Unlock()
 	if l.dialled {
-		l.say(c.hello(now, l.looksFor).append(nil))
+		l.say(c.hello(now, l.looksFor).frame())
 	}
 	return l
 }

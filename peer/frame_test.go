@@ -53,7 +53,7 @@ var golden = []struct {
 	{"HELLO", hello{
 		kind: 0, min: 1, max: 1, cluster: "eu", name: "g1", life: 0x1122334455000000, filters: 0xa1a2a3a4a5a6a7a8,
 		lastOf: 0x99aabbccdd000000, last: 300,
-	}.append(nil), "20 26 42 57 50 00 01 01 02 65 75 02 67 31 11 22 33 44 55 00 00 00 a1 a2 a3 a4 a5 a6 a7 a8 99 aa bb cc dd 00 00 00 ac 02"},
+	}.frame(), "20 26 42 57 50 00 01 01 02 65 75 02 67 31 11 22 33 44 55 00 00 00 a1 a2 a3 a4 a5 a6 a7 a8 99 aa bb cc dd 00 00 00 ac 02"},
 	{"BATCH, a lone message", goldenBatch(1), "21 32 4d 00 00 04 61 63 6d 65 14 62 72 6f 61 64 63 61 73 74 2f 65 75 2f 6b 69 74 63 68 65 6e 00 01 e7 24 10 74 65 6d 70 3d 32 31 2e 35 3b 68 75 6d 3d 34 30"},
 	{"BATCH, two of them", goldenBatch(2), "21 44 4d 00 00 04 61 63 6d 65 14 62 72 6f 61 64 63 61 73 74 2f 65 75 2f 6b 69 74 63 68 65 6e 00 01 e7 24 10 74 65 6d 70 3d 32 31 2e 35 3b 68 75 6d 3d 34 30 00 10 74 65 6d 70 3d 32 31 2e 35 3b 68 75 6d 3d 34 30"},
 	{"ACK", appendSeq(nil, typeAck, 77), "22 01 4d"},
@@ -62,8 +62,8 @@ var golden = []struct {
 	{"FETCHED", goldenFetched(false), "25 20 11 22 33 44 55 00 00 02 04 61 63 6d 65 03 62 2f 78 03 09 01 03 82 01 02 68 69 01 05 00 00 00 00"},
 	{"FETCHED, more", goldenFetched(true), "25 20 11 22 33 44 55 00 00 02 04 61 63 6d 65 03 62 2f 78 03 09 01 03 82 01 02 68 69 01 05 00 00 00 01"},
 	{"SKIP", appendSkip(nil, 5, 300), "26 03 05 ac 02"},
-	{"END of a stream", ended{tenant: []byte("acme"), topic: []byte("b/x"), run: 2, last: 300}.append(nil), "27 0c 04 61 63 6d 65 03 62 2f 78 02 ac 02"},
-	{"END, leaving", ended{}.append(nil), "27 00"},
+	{"END of a stream", ended{tenant: []byte("acme"), topic: []byte("b/x"), run: 2, last: 300}.frame(), "27 0c 04 61 63 6d 65 03 62 2f 78 02 ac 02"},
+	{"END, leaving", ended{}.frame(), "27 00"},
 	{"TOPS", goldenTops(), "28 17 04 61 63 6d 65 03 62 2f 78 00 ac 02 04 61 63 6d 65 03 62 2f 79 00 01"},
 	{"CLOSE", appendClose(nil, NameInUse, "no"), "2f 04 04 02 6e 6f"},
 }
@@ -101,7 +101,7 @@ func recode(ty frameType, body []byte) ([]byte, error) {
 	switch ty {
 	case typeHello:
 		h, err := parseHello(body)
-		return h.append(nil), err
+		return h.frame(), err
 	case typeBatch:
 		return recodeBatch(body)
 	case typeAck, typeHeartbeat:
@@ -125,7 +125,7 @@ func recode(ty frameType, body []byte) ([]byte, error) {
 		return appendSkip(nil, from, to), err
 	case typeEnd:
 		e, _, err := parseEnded(body)
-		return e.append(nil), err
+		return e.frame(), err
 	case typeTops:
 		f := fields{t: typeTops, b: body}
 		out := begin(nil)

@@ -41,9 +41,8 @@ const (
 	maxAge = 1 << 62 // of what is said; nanoseconds
 )
 
-func (h hello) append(dst []byte) []byte {
-	at := len(dst)
-	dst = append(append(begin(dst), magic...), h.kind, h.min, h.max)
+func (h hello) frame() []byte {
+	dst := append(append(begin(nil), magic...), h.kind, h.min, h.max)
 	dst = appendStr(appendStr(dst, h.cluster), h.name)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(h.life))
 	dst = binary.BigEndian.AppendUint64(dst, h.filters)
@@ -52,7 +51,7 @@ func (h hello) append(dst []byte) []byte {
 	if h.age >= time.Millisecond {
 		dst = wire.AppendTLV(dst, tlvAge, wire.AppendVarint(nil, uint64(h.age/time.Millisecond)))
 	}
-	return finish(dst, at, typeHello)
+	return finish(dst, 0, typeHello)
 }
 
 // parseHello reads a HELLO. Of another version only the versions are read: the rest may have changed.

@@ -10,11 +10,11 @@ import (
 type Verdict uint8
 
 const (
-	// Taken: it had the offset that was next, or nothing was known of the stream yet.
+	// Taken says: it had the offset that was next, or nothing was known of the stream yet.
 	Taken Verdict = iota
-	// Duplicate: its offset was lower than the next one. It was dropped.
+	// Duplicate says: its offset was lower than the next one. It was dropped.
 	Duplicate
-	// Hole: its offset was higher than the next one. Nothing was done.
+	// Hole says: its offset was higher than the next one. Nothing was done.
 	Hole
 )
 
@@ -45,13 +45,13 @@ type Kept struct {
 type Change uint8
 
 const (
-	// Met: a link to it is up, for the first time or again.
+	// Met says: a link to it is up, for the first time or again.
 	Met Change = iota
-	// Lost: its link has been gone for longer than Config.Hold. It may come back.
+	// Lost says: its link has been gone for longer than Config.Hold. It may come back.
 	Lost
-	// Left: it has left the fleet and sent everything before.
+	// Left says: it has left the fleet and sent everything before.
 	Left
-	// Restarted: a gateway of the same name is there with another life. This one never comes back.
+	// Restarted says: a gateway of the same name is there with another life. This one never comes back.
 	Restarted
 )
 

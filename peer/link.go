@@ -228,7 +228,7 @@ func (l *link) greet(now time.Duration, body []byte) error {
 	} else {
 		err := l.core.admit(l, now)
 		if e := (*CloseError)(nil); err == nil || errors.As(err, &e) && e.Why == Linked {
-			l.say(l.core.hello(now, h.name).append(nil)) // then it knows whom it need not dial
+			l.say(l.core.hello(now, h.name).frame()) // then it knows whom it need not dial
 		}
 		if err != nil {
 			return err

@@ -54,7 +54,7 @@ func (l *link) next(now time.Duration, bufs [][]byte) (_ [][]byte, last bool) {
 	l.keepControl(control)
 	bufs = l.slow(now, &t, taken)
 	if l.core.leaving.Load() && !left && t.everything && len(l.tops) == 0 && !l.hasAsked() {
-		bufs = append(bufs, ended{}.append(nil))
+		bufs = append(bufs, ended{}.frame())
 		l.mu.Lock()
 		l.ended = true
 		l.mu.Unlock()

@@ -43,7 +43,7 @@ func (m *Mesh) welcome(raw net.Conn) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	started := !m.stopping && m.goLocked(func() { m.run(c, e) })
+	started := !m.stopping && m.goLocked(func() { _ = m.run(c, e) })
 	if !started {
 		_ = raw.Close()
 		return

@@ -52,7 +52,6 @@ type copied struct {
 	next  uint64
 	log   []string // "5=payload", "miss 6-8"
 	older []Kept
-	ring  []Kept
 }
 
 func newHost(t testing.TB, boot uint64) *host {
@@ -60,7 +59,7 @@ func newHost(t testing.TB, boot uint64) *host {
 }
 
 // publish broadcasts a payload on a topic of tenant acme.
-func (h *host) publish(topic, payload string, held Held) uint64 {
+func (h *host) publish(topic, payload string, held Held) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	s := h.own[topic]
@@ -73,7 +72,6 @@ func (h *host) publish(topic, payload string, held Held) uint64 {
 	s.ring = append(s.ring, Kept{Offset: offset, Payload: []byte(payload)})
 	s.ring = s.ring[max(0, len(s.ring)-h.ring):]
 	h.mesh(Message{Key: s.key, Tenant: "acme", Topic: topic, Offset: offset, Payload: []byte(payload), Held: held})
-	return offset
 }
 
 func (h *host) Stream(origin wire.Life, tenant, topic []byte) (Stream, error) {
@@ -132,10 +130,10 @@ func (h *host) Read(origin wire.Life, _, topic []byte, from, to uint64, fn func(
 	}
 }
 
-// saw is what subscribers of a topic of an origin saw.
-func (h *host) saw(origin wire.Life, topic string) []string {
+// saw is what subscribers of an origin's broadcast/x saw.
+func (h *host) saw(origin wire.Life) []string {
 	h.mu.Lock()
-	c := h.copies[origin.String()+" acme "+topic]
+	c := h.copies[origin.String()+" acme broadcast/x"]
 	h.mu.Unlock()
 	if c == nil {
 		return nil
@@ -291,10 +289,10 @@ func TestMesh(t *testing.T) {
 			if i == j {
 				continue
 			}
-			eventually(t, "all have come", func() bool { return len(h.saw(other.life, "broadcast/x")) >= n })
-			require.Equal(t, want, h.saw(other.life, "broadcast/x"))
+			eventually(t, "all have come", func() bool { return len(h.saw(other.life)) >= n })
+			require.Equal(t, want, h.saw(other.life))
 		}
-		require.Nil(t, h.saw(h.life, "broadcast/x"), "its own came back")
+		require.Nil(t, h.saw(h.life), "its own came back")
 	}
 	for _, m := range meshes {
 		for _, s := range m.Links() {
@@ -316,8 +314,8 @@ func TestReconnect(t *testing.T) {
 			eventually(t, "linked again", func() bool { return linked(meshes[0], "b") && linked(meshes[1], "a") })
 		}
 	}
-	eventually(t, "all have come", func() bool { return len(hosts[1].saw(hosts[0].life, "broadcast/x")) >= n })
-	require.Equal(t, numbers(1, n), hosts[1].saw(hosts[0].life, "broadcast/x"))
+	eventually(t, "all have come", func() bool { return len(hosts[1].saw(hosts[0].life)) >= n })
+	require.Equal(t, numbers(1, n), hosts[1].saw(hosts[0].life))
 }
 
 // cut closes all connections of a mesh.

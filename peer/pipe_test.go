@@ -69,7 +69,7 @@ func TestPipeSilence(t *testing.T) {
 		near, far := net.Pipe()
 		m.welcome(far)
 		said := hello{kind: kindBatches, min: 1, max: 1, cluster: "test", name: "b", life: 9 << 24}
-		go func() { _, _ = near.Write(appendSeq(said.append(nil), typeAck, 0)) }()
+		go func() { _, _ = near.Write(appendSeq(said.frame(), typeAck, 0)) }()
 		ty, _ := readFrame(t, near)
 		require.Equal(t, typeHello, ty)
 		ty, _ = readFrame(t, near)

@@ -117,8 +117,19 @@ func (c *centralService) start() {
 	if c.state != "shared" {
 		return
 	}
-	for end := time.Now().Add(listPatience); time.Now().Before(end); time.Sleep(listCheck) {
-		if all, _ := c.Gateways(); len(all) > 0 {
+	late := time.NewTimer(listPatience)
+	defer late.Stop()
+	look := time.NewTicker(listCheck)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			if all, _ := c.Gateways(); len(all) > 0 {
+				return
+			}
+		case <-late.C:
+			return
+		case <-c.ctx.Done():
 			return
 		}
 	}
