@@ -123,7 +123,6 @@ func (f *fleet) sweep(now uint32) {
 		}
 		f.g.originForgotten(o)
 		o.kept = false
-		break // the next one in a second: each walks over all topics
 	}
 	for life, o := range f.origins {
 		if o.ended && !o.kept && now-o.endedAt > seconds(goneForGood) {
