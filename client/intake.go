@@ -84,7 +84,7 @@ func (in *intake) message(out *outlet, t *topic, o *origin, m received) {
 	}
 	pos, known := in.had.at(t.name, o.life)
 	switch {
-	case !known && t.replaying && r == nil:
+	case !known && t.replaying && r == nil && m.replayed:
 		return // before this subscription's time
 	case known && m.offset <= pos && !in.without.dedupe:
 		return

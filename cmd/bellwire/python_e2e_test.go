@@ -126,7 +126,7 @@ func newPythonRun(t *testing.T) pythonRun {
 // gateway starts one and waits until it serves.
 func (f pythonRun) gateway(args ...string) (p *process, address string) {
 	f.t.Helper()
-	p = launch(f.t, true, f.binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "off", "--log-format", "json"}, args...)...)
+	p = launch(f.t, true, f.binary, append([]string{"serve", "--listen", "127.0.0.1:0", "--admin", "off", "--central", "off", "--log-format", "json"}, args...)...)
 	for said := ""; ; {
 		l, ok := p.line()
 		require.True(f.t, ok, "the gateway ended before it served, and said: %s", said)
