@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -423,6 +424,24 @@ func TestNoAnswer(t *testing.T) {
 	require.Equal(t, []Change{Met, Lost}, changesOf(b, a.host.life))
 	require.Equal(t, "8=8", b.host.saw(a.host.life)[5])
 	require.Zero(t, o.holes.bytes)
+}
+
+// TestAbandonedWhileClosing has a mesh close while nobody takes what was held: that is not tried for ever.
+func TestAbandonedWhileClosing(t *testing.T) {
+	w, a, b, c := pair(t, nil)
+	a.publish("broadcast/x", 1, 1)
+	w.settle()
+	o := c.ends[1].link.origin
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.find([]byte("acme"), []byte("broadcast/x"), 0)
+	require.NoError(t, o.hold(t.Context(), w.now, r, 5, []byte("5")))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b.core.ctx = ctx
+	b.host.credit.Store(new(chan struct{}))
+	o.abandon(w.now)
+	require.Equal(t, append(numbers(1, 1), "miss 2-4"), b.host.saw(a.host.life))
 }
 
 // TestAskedAgain has a link go that a question was under way on: it is asked again on the next one.

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -312,10 +313,11 @@ func (o *origin) resume(l *link, now time.Duration) {
 func (o *origin) abandon(now time.Duration) {
 	link := o.link
 	o.link = nil // so that nothing more is asked
-	for _, list := range []*[]*hole{&o.holes.asked, &o.holes.wanted} {
-		for len(*list) > 0 {
-			// An error is that of a mesh that closes: then nothing goes on.
-			_ = o.close(o.core.ctx, now, (*list)[0], false)
+	all := slices.Concat(o.holes.asked, o.holes.wanted)
+	o.holes.asked, o.holes.wanted = nil, nil
+	for _, h := range all {
+		if o.close(o.core.ctx, now, h, false) != nil {
+			break // the mesh closes: nothing goes on
 		}
 	}
 	o.link = link
