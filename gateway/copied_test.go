@@ -84,9 +84,9 @@ func TestOffsetsOfPeersAreChecked(t *testing.T) {
 	require.Zero(t, s.Next())
 	took(t, s, wire.MaxVarint-1, "the last")
 	s.Miss(1<<64 - 1)
-	require.EqualValues(t, wire.MaxVarint, s.Next())
+	require.Equal(t, uint64(wire.MaxVarint), s.Next())
 	m.drain()
-	require.Equal(t, []string{fmt.Sprintf("STREAM 1/2 flags 0 next %d", wire.MaxVarint-1), `MESSAGE 1/2 check 254 "the last"`}, d.frames())
+	require.Equal(t, []string{fmt.Sprintf("STREAM 1/2 flags 0 next %d", uint64(wire.MaxVarint-1)), `MESSAGE 1/2 check 254 "the last"`}, d.frames())
 }
 
 // What peers send is charged to the pool, waits for it, and gives it back; if the

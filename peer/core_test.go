@@ -745,5 +745,5 @@ func TestHelloAge(t *testing.T) {
 	require.NoError(t, err)
 	got, err = parseHello(wire.AppendTLV(body, tlvAge, wire.AppendVarint(nil, wire.MaxVarint)))
 	require.NoError(t, err)
-	require.InDelta(t, maxAge, got.age, float64(time.Millisecond), "it does not become negative")
+	require.InDelta(t, float64(maxAge), got.age, float64(time.Millisecond), "it does not become negative")
 }

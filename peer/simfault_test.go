@@ -289,7 +289,7 @@ func (s *sim) sever(a, b *simSlot, both bool, lasts time.Duration) {
 func (s *sim) flap(fleet []*simSlot) {
 	a, b := s.two(fleet)
 	period, both := s.between(100*time.Millisecond, time.Second), s.chance(0.5)
-	left := 3 + s.rng.IntN(10)*int(s.plan.longest)/int(10*time.Second)
+	left := 3 + int(time.Duration(s.rng.IntN(10))*s.plan.longest/(10*time.Second))
 	s.cutTold(a, b)
 	s.proven("flap")
 	down := false
