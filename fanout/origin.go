@@ -86,7 +86,8 @@ func (s *Stream) Sparse() bool { return s.foreign != nil && s.foreign.origin.spa
 // Own returns the topic's own stream if there is one. Any goroutine may call it.
 func (t *Topic) Own() *Stream { return t.stream.Load() }
 
-// Streams calls fn for the topic's own stream and all copies, if there are any. One that nobody counts in is left out. Any goroutine may call it.
+// Streams calls fn for the topic's own stream and all copies, if there are any. One that nobody counts in is left out.
+// Any goroutine may call it.
 func (t *Topic) Streams(fn func(*Stream)) {
 	own := t.Own()
 	if own == nil {
@@ -253,8 +254,8 @@ func (s *Stream) Forgotten() bool {
 	return s.foreign != nil && s.foreign.own.copyOf(s.foreign.origin) != s
 }
 
-// Forget drops the copies of an origin that has ended, with what they keep. Readers that are under way find nothing any more. If the origin
-// comes back after all, so do its copies, one by one.
+// Forget drops the copies of an origin that has ended, with what they keep. Readers that are under way find nothing any
+// more. If the origin comes back after all, so do its copies, one by one.
 func (x *Index) Forget(o *Origin) {
 	x.Each(func(t *Topic) bool {
 		if own := t.Own(); own != nil {

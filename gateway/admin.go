@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -46,8 +48,9 @@ type Status struct {
 // Handler is the admin API. /healthz and /readyz are for everyone; all else asks
 // Config.AdminAuth, if there is one. An admin of a tenant sees and closes the
 // sessions of that tenant only: another's are not found, and lists and their totals
-// leave them out; it publishes for that tenant. /v1/gateway, /v1/fleet and what is below it, /metrics, /debug/pprof and POST /v1/reload are for
-// admins of all tenants, others get 403.
+// leave them out; it publishes for that tenant. /v1/gateway, /v1/fleet and what is
+// below it, /metrics, /debug/pprof and POST /v1/reload are for admins of all tenants,
+// others get 403.
 //
 // Without AdminAuth it has no authentication: serve it on loopback, or behind
 // something that has, which then also has to look at the Host of requests.
@@ -172,6 +175,20 @@ func answer(w http.ResponseWriter, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(append(b, '\n'))
+}
+
+// bodyOf reads the body of a request, which is answered if that cannot be.
+func bodyOf(w http.ResponseWriter, r *http.Request, most int64) ([]byte, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if err != nil {
+		status := http.StatusBadRequest
+		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		fail(w, status, "body: "+err.Error())
+		return nil, false
+	}
+	return body, true
 }
 
 func fail(w http.ResponseWriter, status int, message string) {

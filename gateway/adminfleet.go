@@ -115,20 +115,14 @@ func (g *Gateway) Fleet() FleetStatus {
 }
 
 func (g *Gateway) fleetSelf() FleetGateway {
-	self := FleetGateway{Name: g.Name(), Life: g.life.String(), Self: true, State: "starting", Since: &g.started}
+	self := FleetGateway{Name: g.Name(), Life: g.life.String(), Self: true, State: "starting", Address: g.PeerAdvertised(), Since: &g.started}
 	switch {
 	case g.draining.Load():
 		self.State = "draining"
 	case g.isReady():
 		self.State = "ready"
 	}
-	if a := g.PeerAddr(); a != nil {
-		self.Address = a.String()
-	}
-	devices := int64(0)
-	for _, l := range g.loops {
-		devices += l.counters.sessions.Load()
-	}
+	devices := g.totals().sessions
 	self.Devices = &devices
 	return self
 }

@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
 	"time"
 
@@ -35,13 +34,8 @@ func (g *Gateway) publishFor(w http.ResponseWriter, r *http.Request, who admin) 
 		fail(w, http.StatusForbidden, "an admin of tenant "+who.tenant+" publishes for that tenant only")
 		return
 	}
-	payload, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<wire.MaxFrameLog))
-	if err != nil {
-		status := http.StatusBadRequest
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
-		}
-		fail(w, status, "payload: "+err.Error())
+	payload, ok := bodyOf(w, r, 1<<wire.MaxFrameLog)
+	if !ok {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishPatience)

@@ -3,7 +3,6 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"strings"
 )
@@ -37,7 +36,7 @@ func (g *Gateway) getPolicy(w http.ResponseWriter, r *http.Request, _ admin) {
 }
 
 func (g *Gateway) putPolicy(w http.ResponseWriter, r *http.Request, who admin) {
-	if policy, ok := storedBody(w, r); ok {
+	if policy, ok := bodyOf(w, r, mostStored); ok {
 		if policy == nil {
 			policy = []byte{} // nil would delete it
 		}
@@ -59,7 +58,7 @@ func (g *Gateway) getBroadcast(w http.ResponseWriter, r *http.Request, _ admin) 
 }
 
 func (g *Gateway) putBroadcast(w http.ResponseWriter, r *http.Request, who admin) {
-	body, ok := storedBody(w, r)
+	body, ok := bodyOf(w, r, mostStored)
 	if !ok {
 		return
 	}
@@ -77,19 +76,6 @@ func (g *Gateway) putBroadcast(w http.ResponseWriter, r *http.Request, who admin
 		return
 	}
 	g.store(w, r, who, "broadcast: "+strings.Join(filters, " "), g.cfg.Stored.StoreBroadcast(r.Context(), filters))
-}
-
-func storedBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostStored))
-	if err != nil {
-		status := http.StatusBadRequest
-		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			status = http.StatusRequestEntityTooLarge
-		}
-		fail(w, status, err.Error())
-		return nil, false
-	}
-	return body, true
 }
 
 // store answers a change, and has the audit log say what was asked for.

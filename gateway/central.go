@@ -115,8 +115,7 @@ func (l *loop) subscribeCentral(s *session, q wire.Subscribe, t *fanout.Topic) {
 // centralPart has the central service bring what a wildcard matches beyond the
 // broadcast topics; CodeOK if it does, CodeOKCentralAway if it will.
 func (l *loop) centralPart(s *session, q wire.Subscribe) wire.Code {
-	switch {
-	case l.g.allBroadcast(string(q.Filter)), l.g.cfg.Central == nil:
+	if l.g.allBroadcast(string(q.Filter)) || l.g.cfg.Central == nil {
 		return wire.CodeNoCentral
 	}
 	if code := centralCode(l.g.wanted.add(s.tenant.name, string(q.Filter))); code != wire.CodeOK {
@@ -175,16 +174,15 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 	m := wire.Message{Name: []byte(topic), Payload: payload}
 	frame := m.Append(make([]byte, 0, m.Len()))
 	held.left.Store(1)
-	if t.Post(func(loops, number uint64) {
+	post := func(loops, number uint64) {
 		g.post(loops, entry{kind: entryCentral, stream: t.Stream(), frame: frame, body: int32(len(frame) - len(payload)), number: number, charge: held})
-	}) {
-		g.settle(held, nil)
-		return nil
 	}
-	if g.cfg.without.apart {
-		t.Stream().Mark(func(uint64) {
-			g.post(t.Loops(), entry{kind: entryCentral, stream: t.Stream(), frame: frame, body: int32(len(frame) - len(payload)), charge: held})
-		})
+	posted := t.Post(post)
+	if !posted && g.cfg.without.apart {
+		t.Stream().Mark(func(uint64) { post(t.Loops(), 0) })
+		posted = true
+	}
+	if posted {
 		g.settle(held, nil)
 		return nil
 	}

@@ -39,20 +39,27 @@ func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (pee
 		g.charges.Put(held)
 		return 0, err
 	}
-	now := g.now.Load()
+	return peer.Verdict(c.accept(offset, payload, held)), nil
+}
+
+// accept delivers a message that has its offset. held is taken from the pool.
+func (c *copied) accept(offset uint64, payload []byte, held *charge) fanout.Verdict {
 	held.left.Store(1)
-	v := c.stream.Accept(offset, now, func(offset uint64, tracked bool) fanout.Entry {
-		m := wire.Message{Topic: wire.TopicID(t.ID()), Origin: c.number, Offset: offset, Payload: payload}
-		if tracked {
+	v := c.stream.Accept(offset, c.g.now.Load(), func(offset uint64, tracked bool) fanout.Entry {
+		m := wire.Message{Topic: wire.TopicID(c.stream.Topic().ID()), Origin: c.number, Offset: offset, Payload: payload}
+		switch {
+		case c.stream.Sparse():
+			m.Form = wire.OffsetFull // nobody can tell it from the one before
+		case tracked:
 			m.Form = wire.OffsetLow
 		}
 		frame := m.Append(make([]byte, 0, m.Len()))
 		return fanout.Entry{Frame: frame, Body: len(frame) - len(payload)}
 	}, c.begins, func(loops, number uint64, e fanout.Entry) {
-		g.post(loops, entry{stream: c.stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, charge: held})
+		c.g.post(loops, entry{stream: c.stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, charge: held})
 	})
-	g.settle(held, nil)
-	return peer.Verdict(v), nil
+	c.g.settle(held, nil)
+	return v
 }
 
 // begins tells those who subscribed by name that the stream begins, or goes on after

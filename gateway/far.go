@@ -50,17 +50,9 @@ func (g *Gateway) boundCopy(t *fanout.Topic, life wire.Life) *fanout.Stream {
 // acceptBound delivers a message of a topic that is bound to a central stream. held is
 // taken from the pool.
 func (g *Gateway) acceptBound(t *fanout.Topic, at wire.Position, payload []byte, held *charge) {
-	c := copied{g: g, tenant: held.tenant, stream: g.boundCopy(t, at.Life)}
-	c.number = originOf(c.stream)
-	held.left.Store(1)
-	c.stream.Accept(at.Offset, g.now.Load(), func(offset uint64, _ bool) fanout.Entry {
-		m := wire.Message{Topic: wire.TopicID(t.ID()), Origin: c.number, Form: wire.OffsetFull, Offset: offset, Payload: payload}
-		frame := m.Append(make([]byte, 0, m.Len()))
-		return fanout.Entry{Frame: frame, Body: len(frame) - len(payload)}
-	}, c.begins, func(loops, number uint64, e fanout.Entry) {
-		g.post(loops, entry{stream: c.stream, frame: e.Frame, body: int32(e.Body), offset: e.Offset, number: number, charge: held})
-	})
-	g.settle(held, nil)
+	stream := g.boundCopy(t, at.Life)
+	c := copied{g: g, tenant: held.tenant, stream: stream, number: originOf(stream)}
+	c.accept(at.Offset, payload, held)
 }
 
 // CentralEnded says that a stream of the central service is no more: what comes of its

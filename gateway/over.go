@@ -47,7 +47,8 @@ func (e *ending) concerns(s *session) bool {
 // endTime is how long a loop tells sessions of an end before others have their turn.
 const endTime = sliceTime
 
-// originEnds has every loop tell its devices that an origin has ended. unheard counts the loops that have not come to it in their mailboxes.
+// originEnds has every loop tell its devices that an origin has ended. unheard counts
+// the loops that have not come to it in their mailboxes.
 func (g *Gateway) originEnds(o *fanout.Origin, how wire.How, unheard *atomic.Int32) {
 	for _, l := range g.loops {
 		unheard.Add(1)

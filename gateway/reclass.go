@@ -26,10 +26,9 @@ func (g *Gateway) FiltersHash() uint64 { return g.classes().hash }
 //
 // An exact subscription to a topic that is a broadcast now, or is none any more, is
 // ended with CodeRestart, so that its device subscribes again at once, and is told that
-// it may miss something until it has; a tracking
-// wildcard is told the END of what became central. If the change is not one of those
-// steps, devices with wildcards are told as well that an unknown number of messages may
-// be missing.
+// it may miss something until it has; a tracking wildcard is told the END of what became
+// central. If the change is not one of those steps, devices with wildcards are told as
+// well that an unknown number of messages may be missing.
 //
 // It returns when all sessions have been asked about, and later publishes of devices
 // go the new way; before Serve at once. Its error is a filter that is wrong, or that ctx

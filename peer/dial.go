@@ -24,7 +24,6 @@ type dialer struct {
 	address string
 	name    string                 // of the gateway there; found out if discovery did not say. Of its own goroutine
 	key     string                 // that name as discovery said it, or empty
-	asked   bool                   // discovery said who it is
 	tried   atomic.Bool            // there is a link, or there was a reason why not
 	failed  atomic.Pointer[string] // why it is not linked, as it was logged last; nil: it is, or was not tried
 	stop    context.CancelFunc
@@ -62,7 +61,7 @@ func (m *Mesh) dialLocked() {
 			m.log.Warn("peer left out", "peer", name, "why", err)
 			continue
 		}
-		wanted["name "+name+" "+address] = &dialer{address: address, name: name, key: name, asked: true}
+		wanted["name "+name+" "+address] = &dialer{address: address, name: name, key: name}
 	}
 	for key, d := range m.dialers {
 		if wanted[key] == nil {
@@ -149,18 +148,14 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		_ = raw.Close()
 		return Bye, false
 	}
-	looksFor := ""
-	if d.asked {
-		looksFor = d.name
-	}
-	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: looksFor, begun: begun})
+	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: d.key, begun: begun})
 	if c.link == nil || c.link.member == nil {
 		m.tellFailed(d, cause.Error())
 	}
 	if c.link == nil {
 		return cause.Why, false
 	}
-	if !d.asked {
+	if d.key == "" {
 		d.name = c.link.hello.name
 	}
 	return cause.Why, c.link.member != nil

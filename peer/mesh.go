@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,9 +91,9 @@ func (c *Config) complete() error {
 	if c.Retain < 0 || c.Silence < 0 || c.Hold < 0 {
 		return errors.New("peer: Retain, Silence and Hold cannot be negative")
 	}
-	c.Retain = or(c.Retain, DefaultRetain)
-	c.Silence, c.Hold = or(c.Silence, DefaultSilence), or(c.Hold, DefaultHold)
-	c.Most, c.greeting = or(c.Most, DefaultPeers), or(c.greeting, defaultGreeting)
+	c.Retain = cmp.Or(c.Retain, DefaultRetain)
+	c.Silence, c.Hold = cmp.Or(c.Silence, DefaultSilence), cmp.Or(c.Hold, DefaultHold)
+	c.Most, c.greeting = cmp.Or(c.Most, DefaultPeers), cmp.Or(c.greeting, defaultGreeting)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -105,13 +106,6 @@ func (c *Config) complete() error {
 		}
 	}
 	return c.checkTLS()
-}
-
-func or[T comparable](v, otherwise T) T {
-	if v == *new(T) {
-		return otherwise
-	}
-	return v
 }
 
 // checkAddress wants host:port, and loopback unless there is TLS.
@@ -201,12 +195,12 @@ func (m *Mesh) Addr() net.Addr {
 // have it, half a second later at the latest, or before Broadcast returns if there is no peer.
 func (m *Mesh) Broadcast(message Message) { m.core.log.add(&message) }
 
-// Links lists the peers that have been linked, by name.
+// Links lists the peers that have been linked or are tried in vain, by name.
 func (m *Mesh) Links() []LinkState {
 	list := m.core.states(m.now())
 	m.mu.Lock()
 	for _, d := range m.dialers {
-		linked := func(l LinkState) bool { return l.Address == d.address || d.asked && l.Name == d.key }
+		linked := func(l LinkState) bool { return l.Address == d.address || l.Name == d.key }
 		if why := d.failed.Load(); why != nil && !slices.ContainsFunc(list, linked) {
 			list = append(list, LinkState{Name: d.key, Address: d.address, State: "connecting", LastError: *why})
 		}

@@ -2,6 +2,7 @@ package peer
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -113,7 +114,7 @@ func TestWrongCertificate(t *testing.T) {
 				c.TLS = ca.config("test", "a", nil)
 				c.without.certificateName = test.without
 			})
-			said := hello{kind: kindBatches, min: 1, max: 1, cluster: or(test.cluster, "test"), name: "b", life: 9 << 24}
+			said := hello{kind: kindBatches, min: 1, max: 1, cluster: cmp.Or(test.cluster, "test"), name: "b", life: 9 << 24}
 			client := test.tls.Clone()
 			client.RootCAs, client.InsecureSkipVerify = nil, true
 			conn, err := tls.Dial("tcp", m.Addr().String(), client)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,11 +17,10 @@ import (
 // centralService is the central service of a gateway: each knows of the other only what it asks for, and this is between.
 type centralService struct {
 	*central.Central
-	gateway   *gateway.Gateway
-	stored    *fleetStore
-	log       *slog.Logger
-	state     string // in a word, while it is there
-	advertise string // peer_advertise
+	gateway *gateway.Gateway
+	stored  *fleetStore
+	log     *slog.Logger
+	state   string // in a word, while it is there
 
 	ctx     context.Context // ends with the service
 	cancel  context.CancelFunc
@@ -40,7 +38,7 @@ func newCentralService(s Settings, log *slog.Logger) *centralService {
 	if s.Central == centralOff {
 		return nil
 	}
-	c := &centralService{log: log, state: "embedded", advertise: s.PeerAdvertise, failed: make(chan error, 1)}
+	c := &centralService{log: log, state: "embedded", failed: make(chan error, 1)}
 	switch {
 	case s.sharesCentral():
 		c.state = "shared"
@@ -145,10 +143,7 @@ const (
 func (c *centralService) announce() {
 	status := c.gateway.Status()
 	self := central.Gateway{
-		Name: c.gateway.Name(), Life: status.Life, PeerAddr: c.advertise, Version: thisBuild().Version, Since: status.Started,
-	}
-	if a := c.gateway.PeerAddr(); a != nil {
-		self.PeerAddr = cmp.Or(c.advertise, a.String())
+		Name: c.gateway.Name(), Life: status.Life, PeerAddr: c.gateway.PeerAdvertised(), Version: thisBuild().Version, Since: status.Started,
 	}
 	for _, address := range []string{status.Listen, status.ListenTLS} {
 		if address != "" {

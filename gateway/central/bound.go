@@ -58,9 +58,7 @@ func lifeOf(stream string, created time.Time) wire.Life {
 type bindings struct {
 	list  atomic.Pointer[[]*binding]
 	again chan struct{} // holds one: they may have changed
-
-	mu    sync.Mutex
-	known bool // they were asked for
+	known bool          // they were asked for; of the goroutine that asks
 }
 
 func newBindings() *bindings {
@@ -210,10 +208,8 @@ func (c *Central) rebind(found []*binding, all *sync.WaitGroup) {
 	}
 	slices.SortFunc(next, func(a, b *binding) int { return strings.Compare(a.name, b.name) })
 	c.bound.list.Store(&next)
-	c.bound.mu.Lock()
 	first := !c.bound.known
 	c.bound.known = true
-	c.bound.mu.Unlock()
 	if len(came) > 0 && !first {
 		// What was under way when the topics changed sides belongs to neither.
 		c.in.missed()

@@ -11,9 +11,6 @@ import (
 // natsServer builds the server of the version that go.mod names.
 func natsServer(t *testing.T) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds a NATS server")
-	}
 	binary := filepath.Join(t.TempDir(), "nats-server")
 	out, err := exec.Command("go", "build", "-o", binary, "github.com/nats-io/nats-server/v2").CombinedOutput()
 	require.NoError(t, err, string(out))
