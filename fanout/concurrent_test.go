@@ -44,31 +44,11 @@ func TestEnsureConcurrently(t *testing.T) {
 	}
 }
 
-// loopbox is a loop with its mailbox, as a gateway would have it.
-type loopbox struct {
-	mu    sync.Mutex
-	items []boxed
-}
-
 type boxed struct {
 	topic  *fanout.Topic
 	offset uint64
 	start  *counter
 	next   uint64
-}
-
-func (b *loopbox) post(it boxed) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.items = append(b.items, it)
-}
-
-func (b *loopbox) take() []boxed {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	items := b.items
-	b.items = nil
-	return items
 }
 
 // counter is a subscriber that counts what it gets of each topic.
@@ -90,7 +70,7 @@ func TestPublishWhileSubscribing(t *testing.T) {
 	for i := range all {
 		all[i] = ensure(t, x, fmt.Sprintf("t/%d/%c", i, 'a'+i%3))
 	}
-	boxes := make([]loopbox, loops)
+	boxes := make([]box[boxed], loops)
 	var publishing atomic.Int32
 	publishing.Store(publishers)
 	var wg sync.WaitGroup
@@ -103,11 +83,7 @@ func TestPublishWhileSubscribing(t *testing.T) {
 				topic.Stream().Publish(0,
 					func(uint64, bool) fanout.Entry { return fanout.Entry{} },
 					func(to, _ uint64, e fanout.Entry) {
-						for loop := range boxes {
-							if to>>loop&1 != 0 {
-								boxes[loop].post(boxed{topic: topic, offset: e.Offset})
-							}
-						}
+						postTo(boxes, to, boxed{topic: topic, offset: e.Offset})
 					})
 			}
 		})
@@ -133,7 +109,7 @@ type testLoop struct {
 	x           *fanout.Index
 	rng         *rand.Rand
 	number      int
-	box         *loopbox
+	box         *box[boxed]
 	topics      []*fanout.Topic
 	slot        fanout.Sub
 	starting    int

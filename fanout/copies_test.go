@@ -18,31 +18,11 @@ type sent struct {
 	end           *fanout.Origin
 }
 
-type copyBox struct {
-	mu    sync.Mutex
-	items []sent
-}
-
-func (b *copyBox) post(it sent) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.items = append(b.items, it)
-}
-
-func (b *copyBox) take() []sent {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	items := b.items
-	b.items = nil
-	return items
-}
-
 // copyReader is a subscriber that counts each stream that it was told.
 type copyReader struct {
 	slot  fanout.Sub
 	group *fanout.Group // nil: by name
 	next  map[*fanout.Stream]uint64
-	live  bool
 }
 
 // A topic that is published to here and by two origins, which end and come back, while subscribers come and go on two
@@ -54,14 +34,8 @@ func TestCopiesWhileSubscribing(t *testing.T) {
 	budget := fanout.NewBudget(4000, 0)
 	x := newIndex(t, fanout.Config{Loops: loops, Budget: budget})
 	topic := ensure(t, x, "t/a")
-	boxes := make([]copyBox, loops)
-	post := func(to uint64, it sent) {
-		for loop := range boxes {
-			if to>>loop&1 != 0 {
-				boxes[loop].post(it)
-			}
-		}
-	}
+	boxes := make([]box[sent], loops)
+	post := func(to uint64, it sent) { postTo(boxes, to, it) }
 	var publishing atomic.Int32
 	var wg sync.WaitGroup
 	publishing.Add(3)
@@ -158,7 +132,7 @@ type copyLoop struct {
 	x       *fanout.Index
 	topic   *fanout.Topic
 	n       int
-	box     *copyBox
+	box     *box[sent]
 	rng     *rand.Rand
 	slot    fanout.Sub
 	readers map[fanout.Sub]*copyReader
@@ -170,7 +144,7 @@ func (l *copyLoop) turn() {
 	l.slot++
 	switch l.rng.IntN(3) {
 	case 0:
-		r.group, r.live = l.x.Join(l.n, []string{"t/+", "#"}[l.rng.IntN(2)], r.slot, true), true
+		r.group = l.x.Join(l.n, []string{"t/+", "#"}[l.rng.IntN(2)], r.slot, true)
 		l.readers[r.slot] = r
 	case 1:
 		l.topic.Hold(l.n)
@@ -201,7 +175,6 @@ func (l *copyLoop) drain() {
 		case it.start != nil:
 			l.topic.Add(l.n, it.start.slot)
 			l.topic.Release(l.n)
-			it.start.live = true
 			l.readers[it.start.slot] = it.start
 			continue
 		case it.end != nil:

@@ -21,16 +21,18 @@ func Example() {
 	kitchen.Add(0, 7)
 	group := index.Join(1, "broadcast/+/kitchen", 12, false)
 
-	offset := kitchen.Stream().Publish(0,
+	var post uint64
+	kitchen.Stream().Publish(0,
 		func(offset uint64, tracked bool) fanout.Entry {
 			return fanout.Entry{Frame: []byte("hello")}
 		},
-		func(loops, _ uint64, e fanout.Entry) {
+		func(loops, number uint64, e fanout.Entry) {
+			post = number
 			fmt.Printf("offset %d to loops %02b: %s\n", e.Offset, loops, e.Frame)
 		})
 
 	for loop := range 2 {
-		walk := kitchen.WalkFor(loop, offset)
+		walk := kitchen.WalkFor(loop, post)
 		for subs, link := walk.Next(100); len(subs) > 0; subs, link = walk.Next(100) {
 			if link != nil && !link.Told() {
 				fmt.Printf("loop %d tells %d of %s about %s\n", loop, link.Group().Len(), link.Group().Filter(), kitchen.Name())

@@ -3,6 +3,7 @@ package fanout_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,35 @@ func publish(topic *fanout.Topic, now uint32, frame []byte) (offset, loops uint6
 		func(uint64, bool) fanout.Entry { return fanout.Entry{Frame: frame} },
 		func(to, _ uint64, _ fanout.Entry) { loops = to })
 	return offset, loops
+}
+
+// box is the mailbox of a loop, as a gateway would have it.
+type box[T any] struct {
+	mu    sync.Mutex
+	items []T
+}
+
+func (b *box[T]) post(it T) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.items = append(b.items, it)
+}
+
+func (b *box[T]) take() []T {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items = nil
+	return items
+}
+
+// postTo posts to the loops of a set.
+func postTo[T any](boxes []box[T], loops uint64, it T) {
+	for loop := range boxes {
+		if loops>>loop&1 != 0 {
+			boxes[loop].post(it)
+		}
+	}
 }
 
 // listed walks a topic on one loop in parts of that many and returns the exact subscribers and the members of groups

@@ -145,12 +145,10 @@ func (s *Stream) accept(offset uint64, now uint32, encode func(uint64, bool) Ent
 	switch {
 	case offset < max(s.next, firstOffset):
 		return Duplicate
-	case s.next == 0:
-		s.next = offset
-	case offset > s.next && !s.Sparse():
+	case offset > s.next && s.next != 0 && !s.Sparse():
 		return Hole
 	}
-	s.next = max(s.next, offset)
+	s.next = offset
 	s.begin(begins)
 	e, loops, number := s.appendLocked(now, encode)
 	post(loops, number, e)
@@ -278,5 +276,6 @@ func (s *Stream) forget(o *Origin) {
 	before := gone.ring.cost()
 	gone.ring = ring{}
 	gone.charge(before)
+	gone.foreign.told = 0 // so that whatever comes lists it again
 	s.setCopies(slices.DeleteFunc(slices.Clone(s.others()), func(c *Stream) bool { return c == gone }))
 }

@@ -259,8 +259,11 @@ func TestForget(t *testing.T) {
 	require.True(t, s.Forgotten())
 	require.False(t, other.Forgotten())
 	require.False(t, topic.Own().Forgotten())
-	topic.Streams(func(is *fanout.Stream) { require.NotSame(t, s, is) })
-	topic.Mark(func(is *fanout.Stream, _ uint64, _ bool) { require.NotSame(t, s, is) })
+	var listed, marked []*fanout.Stream
+	topic.Streams(func(is *fanout.Stream) { listed = append(listed, is) })
+	topic.Mark(func(is *fanout.Stream, _ uint64, _ bool) { marked = append(marked, is) })
+	require.Equal(t, []*fanout.Stream{topic.Own(), other}, listed)
+	require.Equal(t, listed, marked)
 	_, lost, ok := r.Next(0)
 	require.False(t, ok)
 	require.EqualValues(t, 14, lost, "a reader that is under way hears what it will not get")

@@ -14,9 +14,6 @@ func (s *Stream) Reader(from uint64) Reader {
 	return Reader{stream: s, offset: min(max(from, firstOffset), s.Next())}
 }
 
-// Stream returns what is read.
-func (r *Reader) Stream() *Stream { return r.stream }
-
 // Offset returns the reader's next position.
 func (r *Reader) Offset() uint64 { return r.offset }
 

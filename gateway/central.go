@@ -80,9 +80,9 @@ func (w *wanted) len() int {
 	return len(w.by)
 }
 
-// subscribeCentral lists a session for an exact topic of the central service. Its
-// messages belong to no stream, so there is nothing to count and nothing to replay
-// [W-6.9].
+// subscribeCentral lists a session for an exact topic of the central service. Unless
+// the topic is bound, its messages belong to no stream, so that there is nothing to
+// count and nothing to replay [W-6.9].
 func (l *loop) subscribeCentral(s *session, q wire.Subscribe, t *fanout.Topic) {
 	sub := subscription{topic: t, num: q.Sub, policy: q.Policy, flags: flagsOf(q) &^ subTracks}
 	code := wire.CodeOK

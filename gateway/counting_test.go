@@ -16,7 +16,6 @@ type counter struct {
 	name string
 	// had outlives connections [W-6.7].
 	had map[streamID]uint64
-	app map[streamID]map[uint64]bool // what the application was given of what it tracks
 
 	recv  uint8
 	names uint32
@@ -264,7 +263,7 @@ func (d *counter) stream(s wire.Stream) {
 			d.had[id] = 0
 		}
 	}
-	d.reach(id, s.Next-1, true)
+	d.had[id] = max(d.had[id], s.Next-1)
 }
 
 // resumes is the subscription that alone brings a topic, from a cursor that is not
@@ -280,18 +279,6 @@ func (d *counter) resumes(name string) (only *counted) {
 		only = s
 	}
 	return only
-}
-
-// reach moves had to an offset. What lies between is missing, unless it was
-// announced as no loss.
-func (d *counter) reach(id streamID, offset uint64, missing bool) {
-	for o := d.had[id] + 1; o <= offset && missing; o++ {
-		if d.app[id][o] {
-			d.problem("%s at %d is told to be missing, but it came", id, o)
-			break
-		}
-	}
-	d.had[id] = max(d.had[id], offset)
 }
 
 // over takes an END [W-6.5]. What was posted before must have come.
@@ -333,7 +320,6 @@ func (d *counter) settle(s *counted) {
 			d.problem("LIVE of %d, but STREAM of %s never came", s.q.Sub, id)
 		}
 		delete(d.had, id)
-		delete(d.app, id)
 	}
 }
 
@@ -383,7 +369,7 @@ func (d *counter) gap(g wire.Gap) {
 	if s := d.bound[bindID{g.Topic, g.Origin}]; s != nil {
 		d.fits(g, id, p, s.next)
 		s.next += g.Count
-		d.reach(id, s.next-1, g.Reason != wire.ReasonOwn)
+		d.had[id] = max(d.had[id], s.next-1)
 	}
 	if a := d.account(id); a != nil && g.Reason != wire.ReasonOwn {
 		a.pending += g.Count
@@ -463,25 +449,10 @@ func (d *counter) message(msg wire.Message) {
 		d.problem("%s at %d came where %d was due", id, said.offset, s.next)
 	}
 	s.next = said.offset + 1
-	d.deliver(id, said.offset)
+	d.had[id] = max(d.had[id], said.offset)
 	if a != nil {
 		a.covered, a.pending = max(a.covered, said.offset), 0
 	}
-}
-
-// deliver gives the application what it has not had.
-func (d *counter) deliver(id streamID, offset uint64) {
-	if offset <= d.had[id] {
-		return
-	}
-	d.had[id] = offset
-	if d.app[id] == nil {
-		d.app[id] = map[uint64]bool{}
-	}
-	if d.app[id][offset] {
-		d.problem("%s at %d came twice to the application", id, offset)
-	}
-	d.app[id][offset] = true
 }
 
 // onlyReplays reports whether all that brings the topic is one subscription that

@@ -100,7 +100,7 @@ func newModel(t testing.TB, seed uint64, cfg Config) *model {
 		m.stream(streamID{topic, ownOrigin}, m.g.life).next = 1
 	}
 	for i := range 5 {
-		d := &counter{m: m, name: fmt.Sprintf("d%d", i), had: map[streamID]uint64{}, app: map[streamID]map[uint64]bool{}, recv: 16, names: 100}
+		d := &counter{m: m, name: fmt.Sprintf("d%d", i), had: map[streamID]uint64{}, recv: 16, names: 100}
 		if rng.IntN(4) == 0 {
 			d.recv = wire.MinFrameLog
 		}

@@ -27,8 +27,7 @@ type peerLife struct {
 	name    string
 	number  uint32 // of the origin here
 	up      bool
-	never   bool // it does not come back
-	endedAt uint32
+	never   bool              // it does not come back
 	hows    map[wire.How]bool // that it has ended in
 	remotes map[string]*remoteStream
 }
@@ -167,7 +166,7 @@ func (p *peers) lose(r *remoteStream) {
 		p.say(r, later, peer.Hole)
 	}
 	if m.rng.IntN(2) == 0 {
-		for r.top < later {
+		for r.top < later && len(m.problems) == 0 {
 			p.say(r, r.top, peer.Taken)
 		}
 	} else {
@@ -225,7 +224,7 @@ func (p *peers) backfill(r *remoteStream) {
 func (p *peers) end(o *peerLife, how peer.Change) {
 	m := p.m
 	m.note("peer: %s (%d) %s", o.name, o.number, howOf(how))
-	o.up, o.endedAt, o.never = false, m.g.now.Load(), how != peer.Lost
+	o.up, o.never = false, how != peer.Lost
 	o.hows[howOf(how)] = true
 	for _, id := range m.order {
 		if s := m.streams[id]; id.origin == o.number {

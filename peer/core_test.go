@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -208,8 +209,10 @@ func TestSilent(t *testing.T) {
 
 // TestUnanswered closes a link whose other side sends, but answers no HEARTBEAT.
 func TestUnanswered(t *testing.T) {
-	w, _, b, c := pair(t, nil)
-	c.ends[1].blocked = true // a is not heard by b
+	w := newWorld(t)
+	a, b := w.add("a", newHost(t, 1), nil), w.add("b", newHost(t, 2), func(c *Config) { c.without.silence = true })
+	c := w.link(a, b)
+	c.ends[1].blocked = true // a is not heard by b, which does not mind
 	for range 40 {
 		b.publish("broadcast/x", 1, 1)
 		w.pass(100 * time.Millisecond)
@@ -218,6 +221,8 @@ func TestUnanswered(t *testing.T) {
 		}
 	}
 	require.Equal(t, closed, c.ends[0].link.at())
+	require.Equal(t, Silent, c.ends[0].link.cause().Why)
+	require.False(t, c.ends[0].link.cause().Theirs)
 }
 
 // TestWaitingIsNotSilent has a reader wait for publish credit for long: its link stays.
@@ -608,18 +613,9 @@ func TestPhases(t *testing.T) {
 			err := l.handle(w.now, frameType(ty), []byte{0xFF})
 			refused := err != nil && strings.Contains(err.Error(), fmt.Sprintf("frame %02x may not come", ty)) ||
 				err != nil && strings.Contains(err.Error(), fmt.Sprintf("frame %02x is unknown", ty))
-			require.Equal(t, !contains(allowed, min(0x80, frameType(ty))), refused, "%v %02x: %v", p, ty, err)
+			require.Equal(t, !slices.Contains(allowed, min(0x80, frameType(ty))), refused, "%v %02x: %v", p, ty, err)
 		}
 	}
-}
-
-func contains(list []frameType, t frameType) bool {
-	for _, l := range list {
-		if l == t {
-			return true
-		}
-	}
-	return false
 }
 
 func onlyLink(n *node) *link {

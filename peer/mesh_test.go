@@ -27,7 +27,8 @@ type host struct {
 	copies  map[string]*copied
 	changes []changed
 	refuse  func(topic string) error
-	ring    int // messages that are kept per stream
+	ring    int                        // messages that are kept per stream
+	calls   map[wire.Life]*atomic.Bool // a call for the origin is under way
 
 	credit atomic.Pointer[chan struct{}] // not nil: Accept takes one each
 }
@@ -48,14 +49,15 @@ type ownStream struct {
 type copied struct {
 	host  *host
 	topic string
-	mu    sync.Mutex // held by nobody else, or the calls overlap
+	calls *atomic.Bool // of the origin
+	mu    sync.Mutex
 	next  uint64
 	log   []string // "5=payload", "miss 6-8"
 	older []Kept
 }
 
 func newHost(t testing.TB, boot uint64) *host {
-	return &host{t: t, life: wire.Life(boot << 24), own: make(map[string]*ownStream), copies: make(map[string]*copied), ring: 256}
+	return &host{t: t, life: wire.Life(boot << 24), own: make(map[string]*ownStream), copies: make(map[string]*copied), calls: make(map[wire.Life]*atomic.Bool), ring: 256}
 }
 
 // publish broadcasts a payload on a topic of tenant acme.
@@ -85,7 +87,10 @@ func (h *host) Stream(origin wire.Life, tenant, topic []byte) (Stream, error) {
 	key := origin.String() + " " + string(tenant) + " " + string(topic)
 	c := h.copies[key]
 	if c == nil {
-		c = &copied{host: h, topic: string(topic)}
+		if h.calls[origin] == nil {
+			h.calls[origin] = new(atomic.Bool)
+		}
+		c = &copied{host: h, topic: string(topic), calls: h.calls[origin]}
 		h.copies[key] = c
 	}
 	return c, nil
@@ -149,19 +154,23 @@ func (h *host) told() []changed {
 	return slices.Clone(h.changes)
 }
 
+// alone begins a call, of which there is one at a time for each origin, and returns what ends it.
 func (c *copied) alone() func() {
-	if !c.mu.TryLock() {
-		c.mu.Lock() // the test looks, or calls overlap: the race detector tells
+	if !c.calls.CompareAndSwap(false, true) {
+		c.host.t.Errorf("two calls at once for the origin of %s", c.topic)
 	}
-	return c.mu.Unlock
+	return func() { c.calls.Store(false) }
 }
 
 func (c *copied) Next() uint64 {
 	defer c.alone()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.next
 }
 
 func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (Verdict, error) {
+	defer c.alone()()
 	if credit := c.host.credit.Load(); credit != nil {
 		select {
 		case <-*credit:
@@ -169,7 +178,8 @@ func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (Ver
 			return 0, ctx.Err()
 		}
 	}
-	defer c.alone()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch {
 	case c.next != 0 && offset < c.next:
 		return Duplicate, nil
@@ -183,6 +193,8 @@ func (c *copied) Accept(ctx context.Context, offset uint64, payload []byte) (Ver
 
 func (c *copied) Miss(next uint64) {
 	defer c.alone()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if next > c.next {
 		if c.next != 0 {
 			c.log = append(c.log, fmt.Sprintf("miss %d-%d", c.next, next-1))
@@ -193,6 +205,8 @@ func (c *copied) Miss(next uint64) {
 
 func (c *copied) Backfill(older []Kept) {
 	defer c.alone()()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, k := range older {
 		c.older = append(c.older, Kept{Offset: k.Offset, Payload: slices.Clone(k.Payload)})
 	}

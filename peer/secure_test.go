@@ -167,6 +167,16 @@ func raw(t testing.TB, m *Mesh) net.Conn {
 	return conn
 }
 
+// rawLinked is raw, linked as a gateway of that name.
+func rawLinked(t testing.TB, m *Mesh, name string) net.Conn {
+	conn := raw(t, m)
+	said := hello{kind: kindBatches, min: 1, max: 1, cluster: "test", name: name, life: 9 << 24}
+	_, err := conn.Write(appendSeq(said.frame(), typeAck, 0))
+	require.NoError(t, err)
+	eventually(t, "linked", func() bool { return linked(m, name) })
+	return conn
+}
+
 // lastFrame reads until the other side closes, and returns its CLOSE.
 func lastFrame(t testing.TB, conn net.Conn) *CloseError {
 	require.NoError(t, conn.SetReadDeadline(time.Now().Add(10*time.Second)))
@@ -258,12 +268,8 @@ func TestSelf(t *testing.T) {
 // TestLyingLength sends a frame that says it is longer than any may be.
 func TestLyingLength(t *testing.T) {
 	m := start(t, newHost(t, 1), "a", nil)
-	conn := raw(t, m)
-	said := hello{kind: kindBatches, min: 1, max: 1, cluster: "test", name: "b", life: 9 << 24}
-	_, err := conn.Write(appendSeq(said.frame(), typeAck, 0))
-	require.NoError(t, err)
-	eventually(t, "linked", func() bool { return linked(m, "b") })
-	_, err = conn.Write(append([]byte{byte(typeBatch)}, wire.AppendVarint(nil, maxFrame)...))
+	conn := rawLinked(t, m, "b")
+	_, err := conn.Write(append([]byte{byte(typeBatch)}, wire.AppendVarint(nil, maxFrame)...))
 	require.NoError(t, err)
 	e := lastFrame(t, conn)
 	require.NotNil(t, e)
@@ -274,11 +280,7 @@ func TestLyingLength(t *testing.T) {
 // kept for it is bounded. That it is dropped in time is TestPipeSilence.
 func TestDeadPeer(t *testing.T) {
 	hosts, meshes := fleet(t, 2, func(_ int, c *Config) { c.Silence = time.Hour })
-	conn := raw(t, meshes[0])
-	said := hello{kind: kindBatches, min: 1, max: 1, cluster: "test", name: "z", life: 9 << 24}
-	_, err := conn.Write(appendSeq(said.frame(), typeAck, 0))
-	require.NoError(t, err)
-	eventually(t, "linked", func() bool { return linked(meshes[0], "z") })
+	rawLinked(t, meshes[0], "z")
 	payload := string(bytes.Repeat([]byte("x"), 10<<10))
 	const n = 2000 // 20 MB, more than sockets take
 	for range n {
@@ -311,11 +313,7 @@ func TestShutdown(t *testing.T) {
 // TestShutdownIsBounded does not wait for a peer that takes nothing.
 func TestShutdownIsBounded(t *testing.T) {
 	m := start(t, newHost(t, 1), "a", nil)
-	conn := raw(t, m)
-	said := hello{kind: kindBatches, min: 1, max: 1, cluster: "test", name: "z", life: 9 << 24}
-	_, err := conn.Write(appendSeq(said.frame(), typeAck, 0))
-	require.NoError(t, err)
-	eventually(t, "linked", func() bool { return linked(m, "z") })
+	rawLinked(t, m, "z")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	impatient := errors.New("impatient")
 	cancel(impatient)

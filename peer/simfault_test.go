@@ -120,7 +120,7 @@ func (s *sim) join(f int, slot *simSlot) {
 	})
 }
 
-// later draws the time to the next one of things that happen at random.
+// soon draws the time to the next one of things that happen at random.
 func (s *sim) soon(mean time.Duration) time.Duration {
 	return time.Duration(s.rng.ExpFloat64() * float64(mean))
 }
@@ -402,10 +402,8 @@ func (s *sim) twin(fleet []*simSlot) {
 	if slot == nil {
 		return
 	}
-	real := slot.gate
 	impostor := s.impostor(slot)
 	s.proven("twin")
-	slot.gate = real
 	s.after(s.between(time.Second, 3*time.Second), func() {
 		impostor.end(false)
 	})

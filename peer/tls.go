@@ -43,12 +43,15 @@ func (c *Config) serverTLS() *tls.Config {
 	return t
 }
 
-// clientTLS verifies the chain only: who is there is said by the URI in the certificate, not by where it was reached.
+// clientTLS verifies the chain only, unless Config.TLS has a check of its own: who is there is said by the URI in the certificate, not by where it was reached.
 func (c *Config) clientTLS() *tls.Config {
 	t := c.TLS.Clone()
 	t.MinVersion = tls.VersionTLS13
 	t.InsecureSkipVerify = true // replaced by VerifyConnection
 	t.ClientSessionCache = nil
+	if t.VerifyConnection != nil {
+		return t
+	}
 	roots := c.TLS.RootCAs
 	t.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 {

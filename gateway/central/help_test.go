@@ -29,7 +29,6 @@ type sink struct {
 	all   []event
 	away  []bool
 	lists [][]Gateway
-	held  int
 }
 
 func (s *sink) add(g event) {
@@ -79,9 +78,9 @@ func (s *sink) config(cfg Config) Config {
 	}
 	cfg.Ended = func(life wire.Life) { s.add(event{at: wire.Position{Life: life}, ended: true}) }
 	cfg.Away = func(away bool) { s.mu.Lock(); s.away = append(s.away, away); s.mu.Unlock() }
-	cfg.OnGateways = func(all []Gateway, held int) {
+	cfg.OnGateways = func(all []Gateway, _ int) {
 		s.mu.Lock()
-		s.lists, s.held = append(s.lists, all), held
+		s.lists = append(s.lists, all)
 		s.mu.Unlock()
 	}
 	if cfg.Logger == nil {

@@ -116,7 +116,7 @@ func TestRoster(t *testing.T) {
 			{at: 51, do: "heard", names: names(1, 2), want: names(0, 2)},
 		}},
 	} {
-		t.Run(c.name, func(t *testing.T) { history(t, newRoster(30), c.steps, c.mute, require.Equal) })
+		t.Run(c.name, func(t *testing.T) { history(t, newRoster(30), c.steps, c.mute) })
 	}
 }
 
@@ -134,14 +134,14 @@ func TestRosterWithoutGuards(t *testing.T) {
 				{at: 0, do: "heard", names: names(0, 10)},
 				{at: 1, do: "deleted", names: names(0, 10)},
 				{at: 12},
-			}, !c.alive, nil)
+			}, !c.alive)
 			all, _ := r.list()
 			require.Empty(t, all)
 		})
 	}
 }
 
-func history(t *testing.T, r *roster, steps []step, mute bool, equal func(require.TestingT, any, any, ...any)) {
+func history(t *testing.T, r *roster, steps []step, mute bool) {
 	t.Helper()
 	dead := map[string]bool{}
 	alive := func(name string) bool { return !dead[name] }
@@ -179,7 +179,7 @@ func history(t *testing.T, r *roster, steps []step, mute bool, equal func(requir
 			got = append(got, g.Name)
 		}
 		require.True(t, slices.IsSorted(got))
-		equal(t, s.want, got, "step %d", i)
-		equal(t, s.held, held, "step %d: held", i)
+		require.Equal(t, s.want, got, "step %d", i)
+		require.Equal(t, s.held, held, "step %d: held", i)
 	}
 }

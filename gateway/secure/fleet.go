@@ -63,9 +63,11 @@ func FleetTLS(ca, cert, key []byte) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the certificate: %w", err)
 	}
-	// At its end, so that a CA which was renewed is one that issued it.
-	if err := verifyFleet(roots, chain, chain[0].NotAfter); err != nil {
-		return nil, fmt.Errorf("the certificate: %w", err)
+	// Now, or if it is not valid now, at its end: either may be outside the time of a CA that was renewed.
+	if verifyFleet(roots, chain, time.Now()) != nil {
+		if err := verifyFleet(roots, chain, chain[0].NotAfter); err != nil {
+			return nil, fmt.Errorf("the certificate: %w", err)
+		}
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},

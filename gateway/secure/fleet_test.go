@@ -3,6 +3,7 @@ package secure
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"math/big"
 	"net"
 	"net/url"
 	"testing"
@@ -71,16 +72,16 @@ func linked(t *testing.T, dials, listens *tls.Config) (dialing, listening error)
 // TestFleetTLS [BC-D9]: only gateways of the fleet link, at either end, whatever host they are at.
 func TestFleetTLS(t *testing.T) {
 	a, ca := fleetAuthority(t)
-	other, otherCA := fleetAuthority(t)
-	config := func(issuer *Authority, issuerPair Pair, p Period) *tls.Config {
-		pair, err := issuer.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), p)
+	other, _ := fleetAuthority(t)
+	config := func(p Period) *tls.Config {
+		pair, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), p)
 		require.NoError(t, err)
-		c, err := FleetTLS(issuerPair.Certificate, pair.Certificate, pair.Key)
+		c, err := FleetTLS(ca.Certificate, pair.Certificate, pair.Key)
 		require.NoError(t, err)
 		return c
 	}
-	good := config(a, ca, hourFrom(time.Now()))
-	dialing, listening := linked(t, good, config(a, ca, hourFrom(time.Now())))
+	good := config(hourFrom(time.Now()))
+	dialing, listening := linked(t, good, config(hourFrom(time.Now())))
 	require.NoError(t, dialing)
 	require.NoError(t, listening)
 
@@ -93,16 +94,20 @@ func TestFleetTLS(t *testing.T) {
 		own, err := tls.X509KeyPair(p.Certificate, p.Key)
 		require.NoError(t, err)
 		c.Certificates = []tls.Certificate{own}
+		// Shown also to an end that asks for those of another CA.
+		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &own, nil }
 		return c
 	}
+	strange, err := other.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now()))
+	require.NoError(t, err)
 	nobody := good.Clone()
 	nobody.Certificates = nil
 	old := good.Clone()
 	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
 	for name, stranger := range map[string]*tls.Config{
-		"of another CA":                    config(other, otherCA, hourFrom(time.Now())),
-		"expired":                          config(a, ca, hourFrom(time.Now().Add(-2*time.Hour))),
-		"not valid yet":                    config(a, ca, hourFrom(time.Now().Add(2*time.Hour))),
+		"of another CA":                    with(strange),
+		"expired":                          config(hourFrom(time.Now().Add(-2 * time.Hour))),
+		"not valid yet":                    config(hourFrom(time.Now().Add(2 * time.Hour))),
 		"a device of the same CA":          with(device),
 		"a certificate for devices to see": with(server),
 		"without a certificate":            nobody,
@@ -151,5 +156,11 @@ func TestFleetTLSThatCannotBe(t *testing.T) {
 	require.NoError(t, err)
 	_, err = FleetTLS(ca.Certificate, expired.Certificate, expired.Key)
 	require.NoError(t, err, "it cannot link, and serves its devices")
+	longer, err := sign(&x509.Certificate{
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: fleetUsages, SerialNumber: big.NewInt(7),
+	}, Period{From: time.Now(), For: 48 * time.Hour}, a.certificate, a.key, a.key)
+	require.NoError(t, err)
+	_, err = FleetTLS(ca.Certificate, longer.Certificate, longer.Key)
+	require.NoError(t, err, "it is valid now, and outlives its CA")
 	require.Error(t, verifyFleet(x509.NewCertPool(), nil, time.Now()))
 }
