@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -100,6 +101,8 @@ func TestCluster(t *testing.T) {
 	b, got := start(t, Config{Name: "b", URLs: cl.urls(), Lease: time.Second, Alive: func(string) bool { return true }})
 	ctx := t.Context()
 	put := func(value string) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
 		_, err := a.Records().Put(ctx, "k", []byte(value))
 		return err
 	}
@@ -123,23 +126,8 @@ func TestCluster(t *testing.T) {
 	announce(t, b, Gateway{Name: "b", Life: 2}, nil)
 	eventually(t, func() bool { return slices.Equal(got.names(), []string{"a", "b"}) }, "both")
 
-	// Stored messages, one after the other through all that follows: what was acknowledged
-	// has to come once, in order.
-	stop, done := make(chan struct{}), make(chan []string)
-	go func() {
-		var acked []string
-		for n := 0; ; n++ {
-			select {
-			case <-stop:
-				done <- acked
-				return
-			case <-time.After(time.Millisecond):
-			}
-			if _, err := a.PublishStored(context.Background(), "acme", "orders/a", fmt.Append(nil, n)); err == nil {
-				acked = append(acked, fmt.Sprint(n))
-			}
-		}
-	}()
+	// Through all that follows: what was acknowledged has to come once, in order.
+	stored := storing(t, a, "acme", "orders/a")
 	pass := func(mark string) {
 		t.Helper()
 		eventually(t, func() bool {
@@ -149,12 +137,14 @@ func TestCluster(t *testing.T) {
 		}, "messages pass: %s", mark)
 	}
 
+	stored.more("all up")
 	first := cl.of("KV_bw-records")
 	require.GreaterOrEqual(t, first, 0)
 	cl.kill(first)
 	eventually(t, func() bool { return put("2") == nil }, "a record with one server down")
 	eventually(t, reads("2"), "it is there")
 	pass("one server down")
+	stored.more("one server down")
 
 	second := (first + 1) % 3
 	cl.kill(second)
@@ -171,10 +161,9 @@ func TestCluster(t *testing.T) {
 	eventually(t, func() bool { return put("3") == nil }, "a record with two up")
 	cl.start(first)
 	eventually(t, reads("3"), "the record")
-	pass("all up")
-	close(stop)
-	acked := <-done
-	require.NotEmpty(t, acked)
+	pass("all up again")
+	stored.more("all up again")
+	acked := stored.stop()
 	last := acked[len(acked)-1]
 	eventually(t, func() bool { return slices.Contains(got.payloads("orders/a"), last) }, "the last stored message")
 	// One that was not acknowledged may have been stored all the same.
@@ -188,6 +177,67 @@ func TestCluster(t *testing.T) {
 	at := got.offsets("orders/a")
 	require.True(t, slices.IsSorted(at))
 	require.Len(t, slices.Compact(slices.Clone(at)), len(at))
+}
+
+// storer publishes numbers to a topic with a stream, one after the other.
+type storer struct {
+	t    *testing.T
+	quit chan struct{}
+	done chan struct{}
+
+	mu    sync.Mutex
+	acked []string
+}
+
+// storing has it begin, and end with the test at the latest.
+func storing(t *testing.T, c *Central, tenant, topic string) *storer {
+	s := &storer{t: t, quit: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(s.done)
+		for n := 0; ; n++ {
+			select {
+			case <-s.quit:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			// While nobody leads the stream there is no answer: then it is the next one's turn.
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			_, err := c.PublishStored(ctx, tenant, topic, fmt.Append(nil, n))
+			cancel()
+			if err == nil {
+				s.mu.Lock()
+				s.acked = append(s.acked, fmt.Sprint(n))
+				s.mu.Unlock()
+			}
+		}
+	}()
+	t.Cleanup(func() { s.stop() })
+	return s
+}
+
+func (s *storer) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.acked)
+}
+
+// more waits until some are acknowledged that were not published yet when it was called:
+// of the first one that comes nobody knows that.
+func (s *storer) more(when string) {
+	s.t.Helper()
+	before := s.count()
+	eventually(s.t, func() bool { return s.count() > before+1 }, "messages are stored: %s", when)
+}
+
+// stop ends it, and is what was acknowledged.
+func (s *storer) stop() []string {
+	select {
+	case <-s.quit:
+	default:
+		close(s.quit)
+	}
+	<-s.done
+	return s.acked
 }
 
 func byNumber(a, b string) int {

@@ -132,10 +132,11 @@ func backend(t *testing.T, url string) *nats.Conn {
 	return nc
 }
 
-// eventually waits for what other goroutines do.
+// eventually waits for what other goroutines do. Servers take up to nine seconds to elect a leader, and may have to
+// do so twice.
 func eventually(t *testing.T, ok func() bool, what string, args ...any) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			require.Fail(t, "did not happen: "+fmt.Sprintf(what, args...))
 		}
