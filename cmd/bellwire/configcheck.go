@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -32,6 +34,7 @@ func (s *Settings) problems() []problem {
 		}
 	}
 	s.addressProblems(wrong)
+	s.sharedAddresses(clash)
 	if s.Audit == "" {
 		wrong("audit", "names nothing: write log, off, or a file such as /var/log/bellwire/audit.log")
 	}
@@ -217,29 +220,51 @@ func (s *Settings) addressProblems(wrong func(string, string, ...any)) {
 	}
 }
 
-// addressIsLoopback reads host:port. A name other than localhost counts as not loopback: what it resolves to may change.
+// addressIsLoopback says whether host:port is of this machine alone.
 func addressIsLoopback(address string) (bool, error) {
+	host, _, err := splitAddress(address)
+	return err == nil && hostIsLoopback(host), err
+}
+
+// hostIsLoopback: a name other than localhost counts as not loopback, since what it resolves to may change.
+func hostIsLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// splitAddress reads host:port; its errors are shorter than those of package net.
+func splitAddress(address string) (host string, port uint64, err error) {
 	colon := strings.LastIndexByte(address, ':')
 	if colon < 0 {
-		return false, fmt.Errorf("no port")
+		return "", 0, errors.New("no port")
 	}
-	if _, err := strconv.ParseUint(address[colon+1:], 10, 16); err != nil {
-		return false, fmt.Errorf("port %q is not a number from 0 to 65535", address[colon+1:])
+	if port, err = strconv.ParseUint(address[colon+1:], 10, 16); err != nil {
+		return "", 0, fmt.Errorf("port %q is not a number from 0 to 65535", address[colon+1:])
 	}
-	host := address[:colon]
-	bracketed := strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]")
-	if strings.ContainsRune(host, ':') && !bracketed {
-		return false, fmt.Errorf("an IPv6 address needs brackets")
+	host = address[:colon]
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
+		return host[1 : len(host)-1], port, nil
 	}
-	if bracketed {
-		host = host[1 : len(host)-1]
+	if strings.ContainsRune(host, ':') {
+		return "", 0, errors.New("an IPv6 address needs brackets")
 	}
-	if host == "localhost" {
-		return true, nil
+	return host, port, nil
+}
+
+// sharedAddresses: who gets no address because this same gateway has taken it would look for another process.
+func (s *Settings) sharedAddresses(clash func(string, string, string, ...any)) {
+	taken := map[string]string{} // key, by host and port
+	for _, listener := range []struct{ key, address string }{
+		{"listen", s.Listen}, {"listen_tls", s.ListenTLS}, {"admin", s.Admin}, {"peer_listen", s.PeerListen}, {"central_listen", s.CentralListen},
+	} {
+		host, port, err := splitAddress(listener.address)
+		if err != nil || port == 0 { // off, or wrong, which others say; or any that is free
+			continue
+		}
+		at := net.JoinHostPort(host, strconv.FormatUint(port, 10))
+		if other := taken[at]; other != "" {
+			clash(listener.key, other, "%s and %s are both %s: take another port for one of them", other, listener.key, at)
+		}
+		taken[at] = listener.key
 	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false, nil //nolint:nilerr // a host name, not an address
-	}
-	return ip.IsLoopback(), nil
 }

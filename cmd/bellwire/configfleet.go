@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/bellwire/bellwire/peer"
@@ -49,7 +50,7 @@ func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(
 	}
 	for _, address := range s.Peer {
 		s.fleetAddress(wrong, "peer", address, "127.0.0.1:7313")
-		if strings.HasSuffix(address, ":0") {
+		if anyPort(address) {
 			wrong("peer", "%s has no port: write that of its peer_listen, 7313 by custom", address)
 		}
 	}
@@ -64,7 +65,7 @@ func (s *Settings) fleetProblems(wrong func(string, string, ...any), clash func(
 		clash("peer_advertise", "peer_listen", "is the way to peer_listen, which is not set: set it as well")
 	default:
 		s.fleetAddress(wrong, "peer_advertise", advertised, "127.0.0.1:7313")
-		if s.Fleet.whole() && (everyAddress(advertised) || strings.HasSuffix(advertised, ":0")) {
+		if s.Fleet.whole() && everyAddress(advertised) || anyPort(advertised) {
 			wrong("peer_advertise", "%s is nowhere to connect to: write host and port such as 10.0.0.1:7313", advertised)
 		}
 	}
@@ -84,13 +85,18 @@ func (s *Settings) fleetAddress(wrong func(string, string, ...any), key, address
 
 // everyAddress says whether host:port stands for all addresses of the machine.
 func everyAddress(address string) bool {
-	colon := strings.LastIndexByte(address, ':')
-	if colon < 0 {
+	host, _, err := splitAddress(address)
+	if err != nil {
 		return false
 	}
-	host := strings.Trim(address[:colon], "[]")
 	ip, err := netip.ParseAddr(host)
 	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// anyPort says whether host:port leaves the port to the system, which is good to listen at and not to connect to.
+func anyPort(address string) bool {
+	_, port, err := splitAddress(address)
+	return err == nil && port == 0
 }
 
 // centralProblems holds what belongs together for the central service.
@@ -107,6 +113,9 @@ func (s *Settings) centralProblems(wrong func(string, string, ...any), clash fun
 	if s.Data != "" && s.Central == centralOff {
 		clash("data", "central", "is where things of the central service are kept, and central is %s: leave it out, or set central to something else", s.Central)
 	}
+	if at, err := os.Stat(s.Data); err == nil && !at.IsDir() {
+		wrong("data", "%s is not a directory: name one, or a path where one can be made", s.Data)
+	}
 }
 
 // sharedProblems: what devices publish is not for everyone on the way to the servers to read.
@@ -117,9 +126,7 @@ func (s *Settings) sharedProblems(wrong func(string, string, ...any)) {
 		return
 	}
 	for _, server := range servers {
-		host := server.Hostname()
-		ip, err := netip.ParseAddr(host)
-		if loopback := host == "localhost" || err == nil && ip.IsLoopback(); !loopback && server.Scheme != "tls" && !s.Fleet.whole() && !s.Insecure {
+		if !hostIsLoopback(server.Hostname()) && server.Scheme != "tls" && !s.Fleet.whole() && !s.Insecure {
 			wrong("central", "%s is not loopback, and messages of devices would go there in the clear: set fleet.ca, fleet.cert and fleet.key, "+
 				"write tls:// if the servers have certificates that this machine believes, or set insecure to true if that is meant", server.Host)
 			return

@@ -39,6 +39,8 @@ func TestFleetSettingsAreHeldAgainstEachOther(t *testing.T) {
 		{"--central=nats://127.0.0.1:1,b:2", "central", "b:2 is not loopback"},
 		{"--peer-listen=127.0.0.1:1 --peer-advertise=7313", "peer_advertise", "no port"},
 		{"--peer-listen=127.0.0.1:1 --peer-advertise=10.0.0.1:0" + files, "peer_advertise", "nowhere to connect to"},
+		{"--peer-listen=127.0.0.1:1 --peer-advertise=127.0.0.1:0", "peer_advertise", "nowhere to connect to"},
+		{"--peer-listen=127.0.0.1:1 --peer-advertise=[::1]:00", "peer_advertise", "nowhere to connect to"},
 		{"--peer-listen=127.0.0.1:1 --peer-advertise=:7313" + files, "peer_advertise", "nowhere to connect to"},
 		{"--fleet-ca=ca.pem --fleet-cert=gw.pem", "fleet.key", "go together"},
 		{"--fleet-key=gw-key.pem", "fleet.ca", "go together"},
@@ -58,6 +60,11 @@ func TestFleetSettingsAreHeldAgainstEachOther(t *testing.T) {
 		{"--central=off --central-listen=127.0.0.1:1", "central_listen", "central is off"},
 		{"--central=nats://127.0.0.1:1 --central-listen=127.0.0.1:1", "central_listen", "offers the embedded central service"},
 		{"--central=off --data=d", "data", "central is off"},
+		{"--data=configfleet_test.go", "data", "configfleet_test.go is not a directory"},
+		{"--central=nats://127.0.0.1:1 --data=configfleet_test.go", "data", "is not a directory"},
+		{"--peer-listen=127.0.0.1:7311", "peer_listen", "listen and peer_listen are both 127.0.0.1:7311"},
+		{"--listen=127.0.0.1:7312", "admin", "listen and admin are both 127.0.0.1:7312"},
+		{"--peer-listen=[::1]:1 --central-listen=[::1]:1", "central_listen", "peer_listen and central_listen are both [::1]:1"},
 	} {
 		_, err := shown(t, nil, strings.Fields(test.flags)...)
 		var settings *settingsError
@@ -77,6 +84,9 @@ func TestFleetSettingsAreHeldAgainstEachOther(t *testing.T) {
 		"--central=tls://a:1",
 		"--central=nats://localhost:7314,127.0.0.1,[::1]:7",
 		"--central=off",
+		"--data=testdata",
+		"--listen=127.0.0.1:0 --admin=127.0.0.1:0 --peer-listen=127.0.0.1:0 --central-listen=127.0.0.1:0",
+		"--listen=localhost:1 --admin=127.0.0.1:1", // it may resolve to ::1
 		strings.Join(fleetOf33()[:32], " "),
 	} {
 		_, err := shown(t, nil, strings.Fields(flags)...)

@@ -97,7 +97,7 @@ var settingTable = []setting{
 	},
 
 	{
-		"cluster", defaultCluster, "name of the fleet; gateways of another one are refused, and its subjects in the central service begin with bw-NAME, with bw for the default",
+		"cluster", defaultCluster, "name of the fleet; gateways of another one are refused, and its subjects in the central service begin with bw-NAME, where a dot is written _ (a.b and a_b must not share one), or with bw for the default",
 		"two fleets that meet by mistake stay two as soon as one has a name of its own",
 		func(s *Settings) any { return &s.Cluster },
 	},
