@@ -165,10 +165,12 @@ func (c Config) complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	check := c.checkEmbedded
 	if len(c.URLs) > 0 {
-		return c, c.checkURLs()
+		check = c.checkURLs
 	}
-	return c, c.checkEmbedded()
+	err := check() // before c is returned: it fills defaults as well
+	return c, err
 }
 
 func (c *Config) checkURLs() error {
