@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -77,12 +78,7 @@ func (f *following) begins(p string) map[string]uint64 {
 
 // isWild goes by tokens that are wildcards: an escaped subject has * and > nowhere else.
 func isWild(p string) bool {
-	for i := range len(p) {
-		if p[i] == '*' || p[i] == '>' {
-			return true
-		}
-	}
-	return false
+	return strings.ContainsAny(p, "*>")
 }
 
 // begin has what is fresh begin behind the last message that is in the stream.

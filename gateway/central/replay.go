@@ -173,14 +173,9 @@ func keeps(ctx context.Context, l *link, stream, subject string, after uint64, i
 
 // stored is a message as a stream gives it.
 type stored struct {
-	Subject string    `json:"subject"`
-	Seq     uint64    `json:"seq"`
-	Data    []byte    `json:"data"`
-	Time    time.Time `json:"time"`
+	Seq  uint64 `json:"seq"`
+	Data []byte `json:"data"`
 }
-
-// codeNoMessage is JetStream's "no message found".
-const codeNoMessage = 10037
 
 // nextStored is the first message of a subject from a sequence on; nil: there is none. It
 // asks the stream's leader: a replica may not have the last ones yet, and what it lacks
@@ -202,7 +197,7 @@ func nextStored(ctx context.Context, l *link, stream, subject string, from uint6
 		return nil, err
 	}
 	switch {
-	case answer.Error != nil && answer.Error.ErrorCode == codeNoMessage:
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return nil, nil
 	case answer.Error != nil:
 		return nil, answer.Error
