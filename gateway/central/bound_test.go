@@ -243,13 +243,12 @@ func TestReplayMeetsLive(t *testing.T) {
 		upTo, whole, err := c.Replay(t.Context(), "acme", "orders/a", cursor, 1<<20, func(uint64, []byte) bool { return true })
 		require.NoError(t, err)
 		require.True(t, whole)
-		eventually(t, func() bool { return len(got.events()) > from+3 }, "live")
-		for _, g := range got.events()[from:] {
-			if g.at.Offset > upTo.Offset {
-				require.Equal(t, upTo.Offset+1, g.at.Offset, "the first live one behind the replay")
-				break
-			}
-		}
+		behind := -1
+		eventually(t, func() bool {
+			behind = slices.IndexFunc(got.events()[from:], func(g event) bool { return g.at.Offset > upTo.Offset })
+			return behind >= 0
+		}, "live")
+		require.Equal(t, upTo.Offset+1, got.events()[from+behind].at.Offset, "the first live one behind the replay")
 		cursor = upTo
 		cancel()
 		eventually(t, func() bool { _, begun := c.bound.named("ORDERS").following.position(); return !begun }, "nobody subscribes")
@@ -300,7 +299,6 @@ func TestBoundStreamRefuses(t *testing.T) {
 	eventually(t, func() bool { return c.Publish("acme", "few/a", []byte("3")) != nil }, "it is refused")
 	require.Equal(t, wire.CodeCentralAway, wire.CodeOf(c.Publish("acme", "few/a", nil)))
 	require.NoError(t, c.Publish("acme", "plain", nil), "others go on")
-	require.NotZero(t, c.Stats().Unstored)
 	require.NoError(t, stream.Purge(t.Context()))
 	eventually(t, func() bool { return c.Publish("acme", "few/a", []byte("4")) == nil }, "it is tried again")
 	eventually(t, func() bool { return slices.Contains(got.payloads("few/a"), "4") }, "it is taken")

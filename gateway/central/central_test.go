@@ -137,11 +137,11 @@ func TestRefusals(t *testing.T) {
 	require.NoError(t, err)
 	settle(t, c, got, "acme", "a")
 	l, _ := c.link()
-	before := c.Stats().Refused
-	for n, subject := range []string{"bw.t.acme.a+b", "bw.t.acme.%61", "bw.t.acme.a%2e", "bw.t.acme.$x", "bw.t.acme.a/b", "bw.t.acme.%2F"} {
+	for _, subject := range []string{"bw.t.acme.a+b", "bw.t.acme.%61", "bw.t.acme.a%2e", "bw.t.acme.$x", "bw.t.acme.a/b", "bw.t.acme.%2F"} {
 		require.NoError(t, l.nc.Publish(subject, []byte("bad")))
-		eventually(t, func() bool { return c.Stats().Refused == before+uint64(n)+1 }, "%s is refused", subject)
 	}
+	require.NoError(t, l.nc.Publish("bw.t.acme.behind", []byte("good")))
+	eventually(t, func() bool { return slices.Contains(got.payloads("behind"), "good") }, "what was published behind them")
 	require.NotContains(t, got.payloads(""), "bad")
 	require.NoError(t, c.Publish("acme", "big", make([]byte, MaxPayload)))
 	eventually(t, func() bool { return len(got.payloads("big")) == 1 }, "the largest payload")
