@@ -165,29 +165,27 @@ func (c *Central) Gateways() (all []Gateway, held int) {
 	return c.fleet.list, c.fleet.held
 }
 
-// watchGateways keeps the list until c.ctx ends.
+// watchGateways keeps the list until c.ctx ends. All that happens to it happens in this goroutine.
 func (c *Central) watchGateways() {
-	var mu sync.Mutex
 	started := time.Now()
-	now := func() time.Duration { return time.Since(started) }
 	r := newRoster(c.cfg.Lease)
 	r.without = c.cfg.without
-	locked := func(fn func()) { mu.Lock(); fn(); mu.Unlock(); c.judge(&mu, r, now()) }
+	news := make(chan func(now time.Duration))
+	tell := func(fn func(now time.Duration)) {
+		select {
+		case <-c.ctx.Done():
+		case news <- fn:
+		}
+	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() {
-		current := false
 		_ = c.leases.Watch(c.ctx, "",
 			func(key string, value []byte, _ uint64) {
-				mu.Lock()
-				c.leaseOf(r, key, value, now())
-				mu.Unlock()
-				if current {
-					c.judge(&mu, r, now())
-				}
+				tell(func(now time.Duration) { c.leaseOf(r, key, value, now) })
 			},
-			func() { current = true; locked(func() { r.back(now()) }) },
-			func() { current = false; locked(r.away) })
+			func() { tell(r.back) },
+			func() { tell(func(time.Duration) { r.away() }) })
 	})
 	tick := time.NewTicker(max(c.cfg.Lease/6, 20*time.Millisecond))
 	defer tick.Stop()
@@ -195,8 +193,12 @@ func (c *Central) watchGateways() {
 		select {
 		case <-c.ctx.Done():
 			return
+		case fn := <-news:
+			fn(time.Since(started))
 		case <-tick.C:
-			c.judge(&mu, r, now())
+		}
+		if r.here { // else what is known is not all that there is
+			c.judge(r, time.Since(started))
 		}
 	}
 }
@@ -216,20 +218,15 @@ func (c *Central) leaseOf(r *roster, key string, value []byte, now time.Duration
 	}
 }
 
-// judge tells the list if it has changed. Calls to OnGateways do not overlap.
-func (c *Central) judge(mu *sync.Mutex, r *roster, now time.Duration) {
-	c.telling.Lock()
-	defer c.telling.Unlock()
-	mu.Lock()
+// judge tells the list if it has changed.
+func (c *Central) judge(r *roster, now time.Duration) {
 	r.judge(now, c.cfg.Alive)
 	list, held := r.list()
-	alarm := r.alarm
-	mu.Unlock()
 	f := &c.fleet
 	f.mu.Lock()
-	same := held == f.held && sameGateways(list, f.list)
-	rung := alarm && !f.alarm
-	f.list, f.held, f.alarm = list, held, alarm
+	same := held == f.held && reflect.DeepEqual(list, f.list)
+	rung := r.alarm && !f.alarm
+	f.list, f.held, f.alarm = list, held, r.alarm
 	f.mu.Unlock()
 	if rung {
 		c.log.Error("many gateways have vanished from central at once: they are kept on the list until they are known to be gone", "held", held, "gateways", len(list))
@@ -237,16 +234,4 @@ func (c *Central) judge(mu *sync.Mutex, r *roster, now time.Duration) {
 	if !same && c.cfg.OnGateways != nil {
 		c.cfg.OnGateways(list, held)
 	}
-}
-
-func sameGateways(a, b []Gateway) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].Life != b[i].Life || !reflect.DeepEqual(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
 }

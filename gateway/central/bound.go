@@ -245,12 +245,8 @@ type Keep struct {
 // filter, from now on. It is made if it is not there, and changed if it is. Operators can
 // do the same with the tools of NATS: any stream that takes subjects of topics is found.
 func (c *Central) Bind(ctx context.Context, stream, tenant, filter string, keep Keep) error {
-	err := checkTenant(tenant)
-	if err == nil {
-		err = wire.CheckFilter([]byte(filter))
-	}
-	if err != nil {
-		return refuse(wire.CodeBadTopic, err.Error())
+	if err := checkFilter(tenant, filter); err != nil {
+		return err
 	}
 	l, _ := c.link()
 	if l == nil {
@@ -262,7 +258,7 @@ func (c *Central) Bind(ctx context.Context, stream, tenant, filter string, keep 
 	if keep.Memory || c.server != nil && c.cfg.Embedded.Dir == "" {
 		storage = jetstream.MemoryStorage
 	}
-	_, err = l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+	_, err := l.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
 		Name: stream, Subjects: c.names.filter(tenant, filter), Storage: storage, Replicas: c.replicas(l),
 		MaxMsgs: unbounded(keep.Messages), MaxMsgsPerSubject: unbounded(keep.PerTopic), MaxBytes: unbounded(keep.Bytes),
 		MaxAge: keep.Age, AllowDirect: true,

@@ -9,7 +9,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -37,10 +36,12 @@ type Central struct {
 	ready   chan struct{} // closed when the service was reached for the first time
 	reached func()        // closes ready
 	done    chan struct{} // closed when Run has returned
+	closed  chan struct{} // closed when the connection is, for good
 	ctx     context.Context
 	cancel  context.CancelFunc
 	refused rate.Sometimes // says in the log that a subject is not a topic
-	counts  counts
+	// unstored says in the log that a stream did not take a message.
+	unstored rate.Sometimes
 
 	out   *outbox
 	in    *inbox
@@ -49,7 +50,6 @@ type Central struct {
 
 	records, leases *Store
 	fleet           fleet
-	telling         sync.Mutex // held while OnGateways is called
 	injecting       sync.WaitGroup
 	renewals        chan struct{} // holds one: the lease is to be renewed now
 
@@ -68,22 +68,6 @@ type link struct {
 	js     jetstream.JetStream
 }
 
-// counts are numbers since the start.
-type counts struct {
-	published, lost, received, dropped, refused, unstored, injected atomic.Uint64
-}
-
-// Stats are numbers of messages since the start.
-type Stats struct {
-	Published uint64 // sent to the central service
-	Lost      uint64 // accepted, and thrown away as the connection was lost
-	Received  uint64 // handed to Deliver
-	Dropped   uint64 // did not fit the inbox
-	Refused   uint64 // whose subject is no topic
-	Unstored  uint64 // that a stream did not take
-	Injected  uint64 // requests of backends
-}
-
 // New checks the configuration. It opens nothing.
 func New(cfg Config) (*Central, error) {
 	cfg, err := cfg.complete()
@@ -92,8 +76,8 @@ func New(cfg Config) (*Central, error) {
 	}
 	c := &Central{
 		cfg: cfg, log: cfg.Logger, names: subjects{cfg.Prefix}, group: fmt.Sprintf("%s-%016x", cfg.Prefix, rand.Uint64()),
-		ready: make(chan struct{}), done: make(chan struct{}), changed: make(chan struct{}), renewals: make(chan struct{}, 1),
-		refused: rate.Sometimes{Interval: time.Minute},
+		ready: make(chan struct{}), done: make(chan struct{}), closed: make(chan struct{}), changed: make(chan struct{}), renewals: make(chan struct{}, 1),
+		refused: rate.Sometimes{Interval: time.Minute}, unstored: rate.Sometimes{Interval: time.Minute},
 	}
 	c.reached = sync.OnceFunc(func() { close(c.ready) })
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -105,8 +89,9 @@ func New(cfg Config) (*Central, error) {
 	c.subs = newSubscriptions()
 	c.bound = newBindings()
 	c.records = newStore(c, "records", jetstream.KeyValueConfig{Storage: jetstream.FileStorage})
-	// Leases are renewed all the time, and worth nothing after a restart.
-	c.leases = newStore(c, "gateways", jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage})
+	// Leases are renewed all the time, and worth nothing after a restart. Those of gateways that crashed go by themselves,
+	// long after everyone has judged them.
+	c.leases = newStore(c, "gateways", jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage, TTL: 10 * cfg.Lease})
 	return c, nil
 }
 
@@ -130,6 +115,7 @@ func (c *Central) Run(ctx context.Context) error {
 		c.cancel()
 		if nc != nil {
 			nc.Close() // ends what waits for the socket
+			<-c.closed // the last of the client's handlers: none begins a link any more
 			c.down()
 		}
 		all.Wait()
@@ -171,7 +157,6 @@ func (c *Central) connect() *nats.Conn {
 	for {
 		nc, err := nats.Connect(strings.Join(c.cfg.URLs, ","), c.options()...)
 		if err == nil {
-			c.up(nc)
 			return nc
 		}
 		if err.Error() != said {
@@ -209,7 +194,9 @@ func (c *Central) options() []nats.Option {
 				c.log.Warn("central is away", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(c.up),
+		// The client calls its handlers one at a time and in order, so that up and down never overlap.
+		nats.ConnectHandler(c.up), nats.ReconnectHandler(c.up),
+		nats.ClosedHandler(func(*nats.Conn) { close(c.closed) }),
 		nats.ErrorHandler(c.trouble),
 	}
 	switch {
@@ -267,7 +254,9 @@ func (c *Central) down() {
 		return
 	}
 	l.cancel()
-	c.counts.lost.Add(uint64(c.out.shut()))
+	if lost := c.out.shut(); lost > 0 {
+		c.log.Warn("central went before what waited was sent", "messages lost", lost)
+	}
 	c.in.missed()
 	if c.cfg.Away != nil {
 		c.cfg.Away(true)
@@ -326,15 +315,6 @@ func (c *Central) Problem() error {
 		return nil
 	}
 	return c.server.problem()
-}
-
-// Stats are the numbers so far.
-func (c *Central) Stats() Stats {
-	n := &c.counts
-	return Stats{
-		Published: n.published.Load(), Lost: n.lost.Load(), Received: n.received.Load(), Dropped: n.dropped.Load(),
-		Refused: n.refused.Load(), Unstored: n.unstored.Load(), Injected: n.injected.Load(),
-	}
 }
 
 // Shutdown sends what waits, until ctx ends, and closes.

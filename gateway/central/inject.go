@@ -30,10 +30,8 @@ func (c *Central) serveInjections(nc *nats.Conn) error {
 	}
 	room := make(chan struct{}, mostInjections)
 	_, err := nc.QueueSubscribe(c.cfg.Prefix+injectPart+">", c.cfg.Prefix, func(m *nats.Msg) {
-		c.counts.injected.Add(1)
 		tenant, topic, err := c.names.parse(injectPart, m.Subject)
 		if err != nil {
-			c.counts.refused.Add(1)
 			answer(m, wire.Position{}, refuse(wire.CodeBadTopic, err.Error()))
 			return
 		}

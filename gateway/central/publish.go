@@ -139,12 +139,14 @@ func (c *Central) Publish(tenant, topic string, payload []byte) error {
 	}
 	subject := c.names.topic(tenant, topic)
 	b := c.bound.of(subject)
-	switch {
-	case b != nil && !b.takes():
-		return refuse(wire.CodeCentralAway, "the stream "+b.name+" takes no messages now")
-	case b != nil && c.Problem() != nil:
+	if b != nil {
+		if !b.takes() {
+			return refuse(wire.CodeCentralAway, "the stream "+b.name+" takes no messages now")
+		}
 		// A server that could not write to its disk does not even answer.
-		return refuse(wire.CodeCentralAway, "the central service cannot store: "+c.Problem().Error())
+		if why := c.Problem(); why != nil {
+			return refuse(wire.CodeCentralAway, "the central service cannot store: "+why.Error())
+		}
 	}
 	return c.out.add(outgoing{subject: subject, stored: b != nil, payload: payload})
 }
@@ -185,7 +187,6 @@ func (c *Central) PublishStored(ctx context.Context, tenant, topic string, paylo
 	if err != nil {
 		return wire.Position{}, fmt.Errorf("central: publish to %q: %w", topic, l.plain(err))
 	}
-	c.counts.published.Add(1)
 	return wire.Position{Life: b.life, Offset: ack.Sequence}, nil
 }
 
@@ -214,11 +215,7 @@ func (c *Central) send(nc *nats.Conn) {
 			if all[i].stored {
 				m.Reply = acks
 			}
-			if err := nc.PublishMsg(m); err != nil {
-				c.counts.lost.Add(1)
-			} else {
-				c.counts.published.Add(1)
-			}
+			_ = nc.PublishMsg(m) // it fails without a connection, and goes the way of all that wait for one
 		}
 		c.out.sent(all)
 		room = all
@@ -235,9 +232,8 @@ func (c *Central) storedOrNot(m *nats.Msg) {
 		c.bound.took(ack.Stream)
 		return
 	}
-	c.counts.unstored.Add(1)
 	c.bound.tookNot(ack.Stream)
-	c.refused.Do(func() { c.log.Warn("a message was not stored in its stream", "answer", string(m.Data)) })
+	c.unstored.Do(func() { c.log.Warn("a message was not stored in its stream", "answer", string(m.Data)) })
 }
 
 // during is ctx, which ends with the link as well, and in any case.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -69,8 +70,26 @@ func (s *Store) bucket(ctx context.Context, l *link) (jetstream.KeyValue, error)
 	if err != nil {
 		return nil, err
 	}
+	if config.TTL > 0 {
+		if err := age(ctx, l, kv, config.TTL); err != nil {
+			s.c.log.Warn("central: old records do not go by themselves", "bucket", config.Bucket, "error", err)
+		}
+	}
 	s.link, s.kv = l, kv
 	return kv, nil
+}
+
+// age has the records of a bucket that others have made, such as an older version, go after a time. All else in it stays
+// as it is.
+func age(ctx context.Context, l *link, kv jetstream.KeyValue, ttl time.Duration) error {
+	status, err := kv.Status(ctx)
+	if err != nil || status.TTL() == ttl {
+		return err
+	}
+	config := status.Config()
+	config.TTL = ttl
+	_, err = l.js.UpdateKeyValue(ctx, config)
+	return err
 }
 
 // do runs one request, on a bucket that is there.
@@ -94,7 +113,7 @@ func (s *Store) do(ctx context.Context, what, key string, fn func(ctx context.Co
 		return nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return fail(ErrNotFound)
-	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), wrongRevision(err):
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch), errors.Is(err, errWrongSequence):
 		if what == creating { // the client has one error for both
 			return fail(ErrExists)
 		}
@@ -107,11 +126,9 @@ func (s *Store) do(ctx context.Context, what, key string, fn func(ctx context.Co
 
 const creating = "create"
 
-// wrongRevision is JetStream's "wrong last sequence".
-func wrongRevision(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence
-}
+// errWrongSequence is what a bucket with replicas answers to who creates a deleted record a moment after somebody else:
+// the client makes no error of its own of it.
+var errWrongSequence = &jetstream.APIError{ErrorCode: jetstream.JSErrCodeStreamWrongLastSequenceConstant}
 
 func (s *Store) forget(l *link) {
 	s.mu.Lock()

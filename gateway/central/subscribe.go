@@ -99,16 +99,23 @@ func (s *subscriptions) edited() uint64 {
 // match: see the package's comment. While the service is away it is remembered. The
 // error is a *wire.Error, CodeBadTopic.
 func (c *Central) Subscribe(tenant, filter string) (cancel func(), err error) {
-	err = checkTenant(tenant)
-	if err == nil {
-		err = wire.CheckFilter([]byte(filter))
-	}
-	if err != nil {
-		return nil, refuse(wire.CodeBadTopic, err.Error())
+	if err := checkFilter(tenant, filter); err != nil {
+		return nil, err
 	}
 	i := interest{tenant, filter}
 	c.subs.add(i, 1)
 	return sync.OnceFunc(func() { c.subs.add(i, -1) }), nil
+}
+
+func checkFilter(tenant, filter string) error {
+	err := checkTenant(tenant)
+	if err == nil {
+		err = wire.CheckFilter([]byte(filter))
+	}
+	if err != nil {
+		return refuse(wire.CodeBadTopic, err.Error())
+	}
+	return nil
 }
 
 // Subscribed waits until the service brings what was subscribed to before, or ctx ends.
@@ -207,15 +214,12 @@ func (c *Central) pump(received <-chan *nats.Msg) {
 				c.refuse(err)
 				continue
 			}
-			if !c.in.add(arrival{tenant: tenant, topic: topic, payload: m.Data}) {
-				c.counts.dropped.Add(1)
-			}
+			c.in.add(arrival{tenant: tenant, topic: topic, payload: m.Data})
 		}
 	}
 }
 
 func (c *Central) refuse(err error) {
-	c.counts.refused.Add(1)
 	c.refused.Do(func() { c.log.Warn("a message of a backend is refused: its subject is no topic", "error", err) })
 }
 
@@ -250,7 +254,6 @@ func (c *Central) deliver() {
 }
 
 func (c *Central) hand(tenant, topic string, at wire.Position, payload []byte) {
-	c.counts.received.Add(1)
 	if c.cfg.Deliver != nil {
 		c.cfg.Deliver(tenant, topic, at, payload)
 	}
