@@ -80,6 +80,20 @@ func (c *Core) Written() []byte {
 // Had is the positions that were received.
 func (c *Core) Had() []TopicPosition { return c.in.had.list() }
 
+// list is everything but lives that are over, the topic heard of last at the end.
+func (p *positions) list() []TopicPosition {
+	var all []TopicPosition
+	for e := p.recent.Back(); e != nil; e = e.Prev() {
+		t := e.Value.(*topicLives)
+		for _, l := range t.lives {
+			if !l.over {
+				all = append(all, TopicPosition{t.topic, l.Position})
+			}
+		}
+	}
+	return all
+}
+
 // Publish queues a message as Client.Publish does; the result comes on the channel.
 func (c *Core) Publish(topic string, payload []byte, ack, retry bool) <-chan error {
 	m := &message{topic: topic, payload: payload, ack: ack, retry: retry, done: make(chan error, 1)}

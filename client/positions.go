@@ -20,7 +20,7 @@ type positions struct {
 
 type topicLives struct {
 	topic string
-	lives []lifeAt // oldest first, at most wire.MaxCursor
+	lives []lifeAt // oldest first, at most wire.MaxCursor; those that are over go first
 }
 
 type lifeAt struct {
@@ -78,9 +78,15 @@ func (p *positions) set(topic string, life wire.Life, offset uint64) {
 		}
 	}
 	if len(t.lives) == wire.MaxCursor {
-		t.lives = slices.Delete(t.lives, 0, 1)
+		t.lives = less(t.lives)
 	}
 	t.lives = append(t.lives, lifeAt{Position: wire.Position{Life: life, Offset: offset}})
+}
+
+// less is lives without the one that is of the least use: the oldest that is over, else the oldest.
+func less(lives []lifeAt) []lifeAt {
+	i := max(0, slices.IndexFunc(lives, func(l lifeAt) bool { return l.over }))
+	return slices.Delete(lives, i, i+1)
 }
 
 // drop forgets one life, and the topic with its last one.
@@ -112,7 +118,7 @@ func (p *positions) lives(topic string) []lifeAt {
 }
 
 // cursor is a topic's positions in wire form: at most room bytes of them, the
-// newest lives if not all fit.
+// newest lives if not all fit, and those that are over only if all others do.
 func (p *positions) cursor(topic string, room int) wire.Cursor {
 	lives := p.lives(topic)
 	for {
@@ -123,7 +129,7 @@ func (p *positions) cursor(topic string, room int) wire.Cursor {
 		if len(c) <= room || len(lives) == 0 {
 			return c
 		}
-		lives = lives[1:]
+		lives = less(lives)
 	}
 }
 
@@ -134,18 +140,4 @@ func (p *positions) topics() []string {
 		names = append(names, e.Value.(*topicLives).topic)
 	}
 	return names
-}
-
-// list is everything but lives that are over, the topic heard of last at the end.
-func (p *positions) list() []TopicPosition {
-	var all []TopicPosition
-	for e := p.recent.Back(); e != nil; e = e.Prev() {
-		t := e.Value.(*topicLives)
-		for _, l := range t.lives {
-			if !l.over {
-				all = append(all, TopicPosition{t.topic, l.Position})
-			}
-		}
-	}
-	return all
 }

@@ -87,6 +87,32 @@ func TestCursorFitsTheFrame(t *testing.T) {
 	require.Empty(t, p.cursor("unknown", 100))
 }
 
+// Where not all lives have room those that are over go first, however new they are.
+func TestLivesThatAreOverGoFirst(t *testing.T) {
+	p := newPositions()
+	for i := range wire.MaxCursor {
+		p.set("t", wire.Life(i+1), wire.MaxVarint)
+	}
+	for _, life := range []wire.Life{7, wire.MaxCursor} {
+		p.find("t", life).over = true
+	}
+	p.set("t", 1000, wire.MaxVarint)
+	for life, kept := range map[wire.Life]bool{1: true, 7: false, wire.MaxCursor: true, 1000: true} {
+		_, known := p.at("t", life)
+		require.Equal(t, kept, known, "life %d", life)
+	}
+	c := p.cursor("t", len(p.cursor("t", 1<<20))-1)
+	require.Equal(t, wire.MaxCursor-1, c.Len())
+	_, over := c.Find(wire.MaxCursor)
+	require.False(t, over)
+	_, oldest := c.Find(1)
+	require.True(t, oldest)
+	p.set("t", 1001, 1)
+	p.set("t", 1002, 1)
+	_, known := p.at("t", 1)
+	require.False(t, known, "none is over any more: the oldest goes")
+}
+
 // queue against a slice, with both bounds.
 func TestQueueAgainstOracle(t *testing.T) {
 	for seed := range uint64(20) {
