@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,7 +97,7 @@ func (c *centralService) attach(g *gateway.Gateway, s Settings) error {
 	cfg.Away = g.CentralAway
 	cfg.Inject = c.inject
 	cfg.OnGateways = c.found
-	cfg.Alive = c.alive
+	cfg.Alive = func(name string) bool { return slices.Contains(c.linked(), name) } // whatever its lease says
 	cfg.Devices = func() int64 { return g.Status().Sessions }
 	cfg.Applied = func() (revision, filters uint64) { return c.stored.applied.Load(), g.FiltersHash() }
 	g.CentralAway(true) // until it says that it is there
@@ -200,14 +201,14 @@ func (c *centralService) found(all []central.Gateway, _ int) {
 	c.gateway.SetPeers(addresses)
 }
 
-// alive says whether a gateway answers on its link, whatever its lease says.
-func (c *centralService) alive(name string) bool {
+// linked are the names of the gateways that answer on their links.
+func (c *centralService) linked() (names []string) {
 	for _, l := range c.gateway.Links() {
-		if l.Name == name && l.State == "linked" {
-			return true
+		if l.State == "linked" {
+			names = append(names, l.Name)
 		}
 	}
-	return false
+	return names
 }
 
 // Bound is what [gateway.CentralStreams] asks for.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/gateway/central"
 )
 
@@ -19,10 +20,7 @@ func TestFleetSharesACentralService(t *testing.T) {
 	one, listenOne, adminOne := gatewayFor(t, nil, "--name=gw-1", "--central=embedded", "--central-listen="+addresses[0], "--peer-listen="+addresses[1])
 	two, listenTwo, adminTwo := gatewayFor(t, nil, "--name=gw-2", "--central=nats://"+addresses[0], "--peer-listen="+addresses[2])
 	for _, admin := range []string{adminOne, adminTwo} {
-		require.Eventually(t, func() bool {
-			_, stdout, _ := ran(nil, "fleet", "--admin="+admin)
-			return strings.Count(stdout, "linked") == 2 && !strings.Contains(stdout, "central service: away")
-		}, testPatience, testPatience/1000)
+		awaitFleet(t, "--admin="+admin, func(f gateway.FleetStatus) bool { return linkedTo(f) == 1 && f.Central != "away" })
 	}
 	_, stdout, _ := ran(nil, "fleet", "--admin="+adminOne)
 	require.Contains(t, stdout, "fleet bellwire, as gw-1 sees it; central service: embedded\n")
@@ -45,10 +43,7 @@ func TestFleetSharesACentralService(t *testing.T) {
 	require.Contains(t, stderr, "address already in use")
 	two.signals <- syscall.SIGTERM
 	two.wait(t, exitDone)
-	require.Eventually(t, func() bool {
-		_, stdout, _ := ran(nil, "fleet", "--admin="+adminOne)
-		return strings.Contains(stdout, "left")
-	}, testPatience, testPatience/1000)
+	awaitFleet(t, "--admin="+adminOne, func(f gateway.FleetStatus) bool { return len(f.Links) == 1 && f.Links[0].State == "left" })
 	one.signals <- syscall.SIGTERM
 	one.wait(t, exitDone)
 }

@@ -37,12 +37,12 @@ type changeRecords interface {
 // A step that some gateway does not do is taken back. From B the way back leads over A; if not all gateways can be brought
 // there it ends there, where everything is still taken both ways.
 type filterChange struct {
-	records        changeRecords
-	listed         func() []central.Gateway
-	linked         func() []string // names
-	self           string
-	own            []string // what holds while nothing is stored
-	within, settle time.Duration
+	records changeRecords
+	listed  func() []central.Gateway
+	linked  func() []string // names
+	filters func() uint64   // hash of those that this gateway has in force
+	self    string
+	own     []string // what holds while nothing is stored
 
 	revision uint64 // of the record as it stands; 0: there is none
 }
@@ -97,7 +97,7 @@ func (c *filterChange) steps(ctx context.Context, old, target []string) error {
 		}
 		return c.back(ctx, old, err)
 	}
-	return pause(ctx, c.settle)
+	return pause(ctx, changeSettles)
 }
 
 // back ends a change that was taken back, because of why.
@@ -136,7 +136,7 @@ func (c *filterChange) write(ctx context.Context, b broadcastRecord) error {
 
 // wait waits until all gateways have done what the record says.
 func (c *filterChange) wait(ctx context.Context) error {
-	late := time.NewTimer(c.within)
+	late := time.NewTimer(changeWithin)
 	defer late.Stop()
 	for {
 		if err := c.alone(); err != nil {
@@ -150,17 +150,18 @@ func (c *filterChange) wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-late.C:
-			return fmt.Errorf("gateway %s has not done it within %s", waits, c.within)
+			return fmt.Errorf("gateway %s has not done it within %s", waits, changeWithin)
 		case <-time.After(changePolls):
 		}
 	}
 }
 
-// waits is the name of a gateway that has not done what the record says; empty: all have.
+// waits is the name of a gateway that has not done what the record says; empty: all have. Revisions alone would not do: a
+// central service that has lost its records begins at 1 again.
 func (c *filterChange) waits() string {
 	self := false
 	for _, g := range c.listed() {
-		if g.Applied != c.revision {
+		if g.Applied != c.revision || g.Filters != c.filters() {
 			return g.Name
 		}
 		self = self || g.Name == c.self

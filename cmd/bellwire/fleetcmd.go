@@ -54,16 +54,13 @@ func (c *fleetShowCmd) Run(e *env) error {
 	return writeFleet(e.stdout, fleet, time.Now())
 }
 
-// errNoFleet is an answer that is not what was asked for.
-var errNoFleet = errors.New("the answer is not that of a gateway")
-
 func readFleet(answer []byte) (gateway.FleetStatus, error) {
 	var fleet gateway.FleetStatus
 	if err := json.Unmarshal(answer, &fleet); err != nil {
-		return fleet, fmt.Errorf("%w: %w", errNoFleet, err)
+		return fleet, fmt.Errorf("the answer is not that of a gateway: %w", err)
 	}
 	if !slices.ContainsFunc(fleet.Gateways, func(g gateway.FleetGateway) bool { return g.Self }) {
-		return fleet, fmt.Errorf("%w: it does not name itself", errNoFleet)
+		return fleet, errors.New("the answer is not that of a gateway: it does not name itself")
 	}
 	return fleet, nil
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -14,7 +13,6 @@ import (
 	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/gateway/access"
 	"github.com/bellwire/bellwire/gateway/central"
-	"github.com/bellwire/bellwire/wire"
 )
 
 // The keys of the fleet's records, and below --data of the copies.
@@ -80,10 +78,9 @@ type fleetStore struct {
 	data     string // directory of the copies; empty: none are kept
 	certain  bool   // nothing has to be waited for: central is in memory, or there is a copy of the policy
 	open     bool   // the settings name no policy
-	log      *slog.Logger
 	service  *service
 	own      []string      // the broadcast filters of the settings
-	applied  atomic.Uint64 // revision of the broadcast filters in force; 0: they are the gateway's own
+	applied  atomic.Uint64 // revision of the broadcast filters in force; 0: they are of no record that the central service has
 	current  chan struct{} // closed when all records have been told once
 	policied bool          // a policy of the fleet is in force, or its end; the watcher's
 	changing chan struct{} // holds one while the filters are changed through this gateway
@@ -91,7 +88,7 @@ type fleetStore struct {
 
 func newFleetStore(v *centralService, s Settings) *fleetStore {
 	return &fleetStore{
-		v: v, data: s.Data, log: v.log, certain: s.Central == centralEmbedded && s.Data == "", open: s.Policy == "", own: s.Broadcast,
+		v: v, data: s.Data, certain: s.Central == centralEmbedded && s.Data == "", open: s.Policy == "", own: s.Broadcast,
 		current: make(chan struct{}), changing: make(chan struct{}, 1),
 	}
 }
@@ -103,7 +100,7 @@ func (f *fleetStore) begin(service *service) {
 		value, err := f.copied(key)
 		switch {
 		case err != nil:
-			f.log.Error("what was known last of the fleet's record is not read", "record", key, "error", err)
+			f.v.log.Error("what was known last of the fleet's record is not read", "record", key, "error", err)
 			if key == policyKey {
 				f.close()
 			}
@@ -139,7 +136,7 @@ func (f *fleetStore) await() {
 	case <-f.current:
 	case <-f.v.ctx.Done():
 	case <-late.C:
-		f.log.Warn("the central service is away: until it is there this gateway goes by its own policy and broadcast filters, and not by what the fleet may have stored", "data", f.data)
+		f.v.log.Warn("the central service is away: until it is there this gateway goes by its own policy and broadcast filters, and not by what the fleet may have stored", "data", f.data)
 	}
 }
 
@@ -162,7 +159,7 @@ func (f *fleetStore) changed(key string, value []byte, revision uint64) bool {
 		err = f.changeBroadcast(value, revision)
 	}
 	if err != nil {
-		f.log.Error("a record of the fleet makes no sense, what was in force stays", "record", key, "error", err)
+		f.v.log.Error("a record of the fleet makes no sense, what was in force stays", "record", key, "error", err)
 	}
 	return err == nil
 }
@@ -181,9 +178,9 @@ func (f *fleetStore) changePolicy(text []byte) error {
 	}
 	f.policied = true
 	if p == nil {
-		f.log.Info("the fleet has no policy any more: that of the settings holds")
+		f.v.log.Info("the fleet has no policy any more: that of the settings holds")
 	} else {
-		f.log.Info("the fleet's policy is in force")
+		f.v.log.Info("the fleet's policy is in force")
 	}
 	return nil
 }
@@ -203,7 +200,11 @@ func (f *fleetStore) close() {
 	if err == nil {
 		err = f.service.setFleetPolicy(nothing)
 	}
-	f.log.Error("nothing is granted until the fleet's policy can be read", "error", err)
+	if err != nil {
+		f.v.log.Error("the fleet's policy cannot be read, and this gateway's own stays in force", "error", err)
+		return
+	}
+	f.v.log.Warn("nothing is granted until the fleet's policy can be read")
 }
 
 func (f *fleetStore) changeBroadcast(value []byte, revision uint64) error {
@@ -217,7 +218,7 @@ func (f *fleetStore) changeBroadcast(value []byte, revision uint64) error {
 	if err := f.service.gateway.SetBroadcast(f.v.ctx, b.Filters, b.Also); err != nil {
 		return err
 	}
-	f.log.Info("broadcast filters", "filters", b.Filters, "also", b.Also)
+	f.v.log.Info("broadcast filters", "filters", b.Filters, "also", b.Also)
 	if revision == 0 {
 		f.applied.Store(0)
 		return nil
@@ -261,7 +262,7 @@ func (f *fleetStore) keep(key string, value []byte) {
 		}
 	}
 	if err != nil {
-		f.log.Error("the fleet's record is not kept for the next start", "record", key, "error", err)
+		f.v.log.Error("the fleet's record is not kept for the next start", "record", key, "error", err)
 	}
 }
 
@@ -296,7 +297,7 @@ func (f *fleetStore) StorePolicy(ctx context.Context, text []byte) error {
 func (f *fleetStore) Broadcast(ctx context.Context) (gateway.StoredBroadcast, error) {
 	value, _, err := f.v.Records().Get(ctx, broadcastKey)
 	if errors.Is(err, central.ErrNotFound) {
-		return gateway.StoredBroadcast{Filters: f.own}, nil
+		return gateway.StoredBroadcast{Filters: f.inForce()}, nil
 	}
 	if err != nil {
 		return gateway.StoredBroadcast{}, err
@@ -307,11 +308,6 @@ func (f *fleetStore) Broadcast(ctx context.Context) (gateway.StoredBroadcast, er
 
 // StoreBroadcast implements gateway.Stored. It goes on if ctx ends meanwhile: half a change would have to be taken back.
 func (f *fleetStore) StoreBroadcast(_ context.Context, filters []string) error {
-	for i, filter := range filters {
-		if err := wire.CheckFilter([]byte(filter)); err != nil {
-			return fmt.Errorf("%w: filters[%d]: %w", gateway.ErrNotStored, i, err)
-		}
-	}
 	select {
 	case f.changing <- struct{}{}:
 		defer func() { <-f.changing }()
@@ -319,19 +315,13 @@ func (f *fleetStore) StoreBroadcast(_ context.Context, filters []string) error {
 		return fmt.Errorf("%w: the filters are being changed by somebody else", gateway.ErrNotStored)
 	}
 	c := filterChange{
-		records: f.v.Records(), own: f.own, self: f.service.gateway.Name(), within: changeWithin, settle: changeSettles,
+		records: f.v.Records(), own: f.inForce(), self: f.service.gateway.Name(),
 		listed: func() []central.Gateway { all, _ := f.v.Gateways(); return all },
-		linked: f.linked,
+		linked: f.v.linked, filters: f.service.gateway.FiltersHash,
 	}
 	return c.run(f.v.ctx, filters)
 }
 
-// linked are the names of the gateways that this one has links to.
-func (f *fleetStore) linked() (names []string) {
-	for _, l := range f.service.gateway.Links() {
-		if l.State == "linked" {
-			names = append(names, l.Name)
-		}
-	}
-	return names
-}
+// inForce are the broadcast filters that the gateway goes by. They are not those of the settings if the central service has
+// lost its records, or if there was a copy of them.
+func (f *fleetStore) inForce() []string { return f.service.gateway.Status().Broadcast }

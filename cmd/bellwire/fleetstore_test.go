@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bellwire/bellwire/client"
+	"github.com/bellwire/bellwire/gateway"
 )
 
 // storedPair are two gateways with one central service.
@@ -40,12 +44,19 @@ func newStoredPair(t *testing.T) *storedPair {
 		})
 	}
 	for _, admin := range p.admin {
-		require.Eventually(t, func() bool {
-			_, stdout, _ := ran(nil, "fleet", admin)
-			return strings.Count(stdout, "linked") >= 2 || strings.Contains(stdout, "linked") && !strings.Contains(stdout, "away")
-		}, testPatience, 20*time.Millisecond)
+		awaitFleet(t, admin, func(f gateway.FleetStatus) bool { return linkedTo(f) == 1 && f.Central != "away" })
 	}
 	return p
+}
+
+// awaitFleet waits until a gateway sees its fleet so.
+func awaitFleet(t *testing.T, admin string, is func(gateway.FleetStatus) bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		_, stdout, _ := ran(nil, "fleet", "--json", admin)
+		fleet, err := readFleet([]byte(stdout))
+		return err == nil && is(fleet)
+	}, testPatience, 20*time.Millisecond)
 }
 
 // ledger is what one subscriber got.
@@ -90,10 +101,11 @@ func follow(t *testing.T, address, filter string) *ledger {
 	return l
 }
 
-func (l *ledger) count() int {
+// sofar is a copy: the subscriber goes on.
+func (l *ledger) sofar() (got map[string]int, other []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.got)
+	return maps.Clone(l.got), slices.Clone(l.other)
 }
 
 // Two gateways change their filters while messages flow at both: who has a wildcard gets every message once and no gap, who
@@ -144,25 +156,29 @@ func TestFleetChangesItsFilters(t *testing.T) {
 	sending.Wait()
 	require.NotEmpty(t, sent)
 	for _, l := range wild {
-		require.Eventually(t, func() bool { return l.count() == len(sent) }, testPatience, 10*time.Millisecond, "%d of %d, %v", l.count(), len(sent), l.other)
-		for _, event := range l.other {
+		var got map[string]int
+		var other []string
+		require.EventuallyWithT(t, func(t *assert.CollectT) {
+			got, other = l.sofar()
+			require.Len(t, got, len(sent), "and %v", other)
+		}, testPatience, 10*time.Millisecond)
+		for _, event := range other {
 			require.NotContains(t, event, "Gap")
 		}
-		for key, n := range l.got {
+		for key, n := range got {
 			require.Equal(t, 1, n, key)
 			require.True(t, sent[key], key)
 		}
 	}
 	for _, l := range exact {
-		l.mu.Lock()
-		for key, n := range l.got {
+		got, other := l.sofar()
+		for key, n := range got {
 			require.Equal(t, 1, n, key)
 		}
-		t.Logf("%d of %d, and %v", len(l.got), len(sent)/2, l.other)
-		if len(l.got) < len(sent)/2 {
-			require.NotEmpty(t, l.other, "something is missing and nobody was told")
+		t.Logf("%d of %d, and %v", len(got), len(sent)/2, other)
+		if len(got) < len(sent)/2 {
+			require.NotEmpty(t, other, "something is missing and nobody was told")
 		}
-		l.mu.Unlock()
 	}
 }
 
@@ -219,30 +235,50 @@ func askAdmin(t *testing.T, method, admin, path, body string) (string, error) {
 // cannot be read grants nothing.
 func TestFleetPolicyIsKept(t *testing.T) {
 	for name, c := range map[string]struct {
-		copied string
-		may    exitCode
+		copied       string
+		open, closed exitCode // of publishing on broadcast/open and broadcast/closed
 	}{
-		"a policy": {"rules: [{allow: [publish], topics: [broadcast/open]}]", exitFailed}, "half of one": {"rules: [{allow", exitFailed}, "none": {"", exitDone},
+		"a policy":    {"rules: [{allow: [publish], topics: [broadcast/open]}]", exitDone, exitFailed},
+		"half of one": {"rules: [{allow", exitFailed, exitFailed},
+		"none":        {"", exitDone, exitDone},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "fleet-policy"), []byte(c.copied), 0o600))
 			gw, listen, _ := gatewayFor(t, nil, "--central=nats://127.0.0.1:1", "--data="+dir)
-			code, _, stderr := ran(nil, "pub", "broadcast/closed", "x", "--server="+listen)
-			require.Equal(t, c.may, code, stderr)
+			for topic, want := range map[string]exitCode{"broadcast/open": c.open, "broadcast/closed": c.closed} {
+				code, _, stderr := ran(nil, "pub", topic, "x", "--server="+listen)
+				require.Equal(t, want, code, "%s: %s", topic, stderr)
+			}
 			gw.signals <- syscall.SIGTERM
 			gw.wait(t, exitDone)
 		})
 	}
 }
 
+// What is in force is said and changed from there, though the central service has no record of it: it may have lost it.
+func TestFleetBroadcastIsKept(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "fleet-broadcast"), []byte(`{"filters":["x/#"]}`), 0o600))
+	gw, _, admin := gatewayFor(t, nil, "--name=gw", "--central=embedded", "--data="+dir)
+	require.Contains(t, gw.errs.String(), `"broadcast":["x/#"]`)
+	admin = "--admin=" + admin
+	awaitFleet(t, admin, func(f gateway.FleetStatus) bool { return f.Central != "away" })
+	_, stdout, stderr := ran(nil, "fleet", "broadcast", admin)
+	require.Equal(t, "broadcast topics: x/# (of this gateway; none are stored)\n", stdout, stderr)
+	code, _, stderr := ran(nil, "fleet", "broadcast", "y/#", admin)
+	require.Equal(t, exitDone, code, stderr)
+	require.Contains(t, gw.errs.String(), `"filters":["x/#"],"also":["y/#"]`, "the change begins at what was in force")
+	_, stdout, stderr = ran(nil, "fleet", "broadcast", admin)
+	require.Equal(t, "broadcast topics: y/# (of the fleet)\n", stdout, stderr)
+	gw.signals <- syscall.SIGTERM
+	gw.wait(t, exitDone)
+}
+
 func TestFleetStoreWithoutCentral(t *testing.T) {
 	gw, _, admin := gatewayFor(t, nil, "--central=off")
 	for _, args := range [][]string{{"policy"}, {"policy", "--delete"}, {"broadcast"}, {"broadcast", "x/#"}} {
-		code, _, stderr := ran(nil, append([]string{"fleet", "--admin=" + admin}, args...)...)
-		if code == exitUsage { // flags belong to the commands below
-			code, _, stderr = ran(nil, append(append([]string{"fleet"}, args...), "--admin="+admin)...)
-		}
+		code, _, stderr := ran(nil, append(append([]string{"fleet"}, args...), "--admin="+admin)...)
 		require.Equal(t, exitFailed, code, stderr)
 		require.Contains(t, stderr, "this gateway has no central service")
 	}

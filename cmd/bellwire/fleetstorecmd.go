@@ -22,7 +22,7 @@ type fleetPolicyCmd struct {
 
 // Help says what it takes the place of.
 func (c *fleetPolicyCmd) Help() string {
-	return "A policy that is stored holds at every gateway of the fleet within a second, in the place of the file that its settings name as policy. " +
+	return "A policy that is stored holds at every gateway of the fleet soon, in the place of the file that its settings name as policy. " +
 		"One that makes no sense is refused. A gateway keeps what it knew last below its --data, and starts by that while the central service is away; " +
 		"without --data it starts by its own file then. A central service without --data forgets what is stored when it ends: gateways that run keep the policy."
 }
@@ -92,9 +92,9 @@ func (c *fleetBroadcastCmd) Run(e *env) error {
 	}
 	var b gateway.StoredBroadcast
 	if err := json.Unmarshal(answer, &b); err != nil {
-		return fmt.Errorf("%w: %w", errNoFleet, err)
+		return fmt.Errorf("the answer is not that of a gateway: %w", err)
 	}
-	of := "of this gateway's settings"
+	of := "of this gateway; none are stored"
 	if b.Stored {
 		of = "of the fleet"
 	}

@@ -177,7 +177,7 @@ func (v *service) run(signals <-chan os.Signal) error {
 // announce says where the gateway can be reached; ports may have been found only now.
 func (v *service) announce() {
 	v.log.Info("serving", "name", v.gateway.Name(), "listen", addressText(v.gateway.Addr()), "admin", addressText(v.gateway.AdminAddr()), "listen_tls", addressText(v.gateway.TLSAddr()), "peer_listen", addressText(v.gateway.PeerAddr()),
-		"broadcast", v.settings.Broadcast, "version", thisBuild().Version)
+		"broadcast", v.gateway.Status().Broadcast, "version", thisBuild().Version)
 	v.tell(notifyReady)
 }
 
