@@ -44,9 +44,11 @@ func checkName(what, s string) error {
 	return nil
 }
 
-// certified is the cluster and name that a certificate proves. It compares bytes: nothing is decoded, so that there is
-// one spelling.
-func certified(c *x509.Certificate) (cluster, name string, err error) {
+func certified(c *x509.Certificate) (cluster, name string, err error) { return CertifiedName(c) }
+
+// CertifiedName is the cluster and name that a gateway's certificate proves. It compares bytes: nothing is decoded, so that
+// there is one spelling.
+func CertifiedName(c *x509.Certificate) (cluster, name string, err error) {
 	found := ""
 	for _, uri := range c.URIs {
 		if s := uri.String(); len(s) >= 8 && strings.EqualFold(s[:8], "bellwire") {

@@ -2,10 +2,7 @@ package main
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/bellwire/bellwire/gateway/secure"
@@ -81,19 +78,4 @@ func (c *certFleetCmd) Run(e *env) error {
 		return err
 	}
 	return c.told(e, all, "Each gateway gets its two files as fleet.cert and fleet.key, and "+authority.CA+" as fleet.ca.")
-}
-
-// errNotNamed: a certificate that is not of this fleet, or of no fleet at all.
-var errNotNamed = errors.New("names no gateway of this fleet")
-
-// gatewayNamed is the name in a certificate of a gateway of a fleet.
-func gatewayNamed(uris []*url.URL, cluster string) (string, error) {
-	if len(uris) != 1 {
-		return "", fmt.Errorf("%w: want one URI bellwire://%s/gateway/NAME in it, and it has %d", errNotNamed, cluster, len(uris))
-	}
-	name, found := strings.CutPrefix(uris[0].Path, "/gateway/")
-	if want, err := peer.CertificateName(cluster, name); !found || err != nil || want.String() != uris[0].String() {
-		return "", fmt.Errorf("%w: it names %s, and the setting cluster is %s", errNotNamed, uris[0], cluster)
-	}
-	return name, nil
 }

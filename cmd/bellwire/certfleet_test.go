@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"net/url"
 	"os"
 	"strings"
 	"testing"
@@ -53,7 +52,7 @@ func TestFleetCertificates(t *testing.T) {
 	require.NoError(t, os.Chmod("open-key.pem", 0o644))
 	for _, test := range []struct{ flags, want string }{
 		{"--name=gw-2", "name: gw-2 is not the name in the certificate of fleet.cert, which is gw-1"},
-		{"--cluster=south", "fleet.cert: fleet-gw-1.pem: names no gateway of this fleet: it names bellwire://north/gateway/gw-1, and the setting cluster is south"},
+		{"--cluster=south", "fleet.cert: fleet-gw-1.pem: it is of the fleet north, and the setting cluster is south"},
 		{"--fleet-ca=ca.pem", "is not one of this fleet's gateways"},
 		{"--fleet-cert=kitchen.pem --fleet-key=kitchen-key.pem", "is not one of this fleet's gateways"},
 		{"--fleet-ca=nowhere.pem", "fleet.ca: nowhere.pem: "},
@@ -62,40 +61,5 @@ func TestFleetCertificates(t *testing.T) {
 	} {
 		_, err := fleet(strings.Fields(test.flags)...)
 		require.ErrorContains(t, err, test.want, test.flags)
-	}
-}
-
-func TestGatewayNamed(t *testing.T) {
-	for text, want := range map[string]string{
-		"bellwire://north/gateway/gw-1":      "gw-1",
-		"bellwire://north/gateway/a.b_c:1":   "a.b_c:1",
-		"bellwire://north/gateway/":          "",
-		"bellwire://north/gateway/.a":        "",
-		"bellwire://north/gateway/é":         "",
-		"bellwire://north/gateway/a/b":       "",
-		"bellwire://north/gateway/a%2fb":     "",
-		"bellwire://north/gateway/a%20b":     "",
-		"bellwire://north/gateway/a?x":       "",
-		"bellwire://north/gateway/a#x":       "",
-		"bellwire://u@north/gateway/a":       "",
-		"bellwire://north:1/gateway/a":       "",
-		"bellwire://south/gateway/gw-1":      "",
-		"bellwire://north/kitchen":           "",
-		"https://north/gateway/gw-1":         "",
-		"bellwire://north/gateway/gw-1%2e%2": "",
-	} {
-		u, err := url.Parse(text)
-		if err != nil {
-			require.Empty(t, want, text)
-			continue
-		}
-		got, err := gatewayNamed([]*url.URL{u}, "north")
-		require.Equal(t, want, got, text)
-		require.Equal(t, want == "", err != nil, text)
-	}
-	one := &url.URL{Scheme: "bellwire", Host: "north", Path: "/gateway/a"}
-	for _, uris := range [][]*url.URL{nil, {one, one}} {
-		_, err := gatewayNamed(uris, "north")
-		require.ErrorIs(t, err, errNotNamed)
 	}
 }

@@ -54,7 +54,10 @@ func fleetTLS(s Settings) (*tls.Config, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("fleet.ca: %s, fleet.cert: %s, fleet.key: %s: %w", s.Fleet.CA, s.Fleet.Cert, s.Fleet.Key, err)
 	}
-	name, err := gatewayNamed(config.Certificates[0].Leaf.URIs, s.Cluster)
+	cluster, name, err := peer.CertifiedName(config.Certificates[0].Leaf)
+	if err == nil && cluster != s.Cluster {
+		err = fmt.Errorf("it is of the fleet %s, and the setting cluster is %s", cluster, s.Cluster)
+	}
 	if err != nil {
 		return nil, "", inFile("fleet.cert", s.Fleet.Cert, err)
 	}
