@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,12 +138,22 @@ func TestBenchSecureServers(t *testing.T) {
 // What a fleet is started with is understood by the gateway that is shipped.
 func TestBenchFleetServers(t *testing.T) {
 	e := &env{program: "bin/bellwire"}
-	cmd, err := parse([]string{"bench", "fleet", "--quick"}, func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
-	require.NoError(t, err)
-	require.NotNil(t, cmd)
-	c := (&benchFleetCmd{Join: "--name {name} --peer-listen {peer} --central off", Link: "--peer {other}", ServeFlags: "--pprof", Pin: true}).config(e)
+	understood := func(args ...string) *invocation {
+		i, err := parse(args, func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
+		require.NoError(t, err)
+		return i
+	}
+	cmd, is := understood("bench", "fleet", "--serve-flags=--pprof", "--pin").context.Selected().Target.Addr().Interface().(*benchFleetCmd)
+	require.True(t, is)
+	c := cmd.config(e)
 	require.Equal(t, []string{"bin/bellwire", "serve", "--listen", "{listen}", "--admin", "{admin}", "--pprof"}, c.Server)
 	require.Equal(t, []string{"bin/bellwire", "bench", "generate"}, c.Generator)
-	require.Equal(t, []string{"--peer", "{other}"}, c.Link)
 	require.True(t, c.Pin)
+	filled := strings.NewReplacer("{listen}", "127.0.0.1:1", "{admin}", "127.0.0.1:2", "{name}", "gw", "{peer}", "127.0.0.1:3", "{other}", "127.0.0.1:4")
+	serve := filled.Replace(strings.Join(slices.Concat(c.Server[1:], c.Join, c.Link, c.Many), " "))
+	require.NotContains(t, serve, "{")
+	s := understood(strings.Fields(serve)...).settings
+	require.Equal(t, []string{"127.0.0.1:4"}, s.Peer)
+	require.Equal(t, "127.0.0.1:3", s.PeerListen)
+	require.Equal(t, centralOff, s.Central)
 }

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -79,11 +81,7 @@ func freeAddresses(n int) ([]string, error) {
 	if len(found) < n {
 		return nil, fmt.Errorf("no %d free ports were found on 127.0.0.1 from %d to %d", n, demoPorts, demoPortsEnd)
 	}
-	all := make([]string, 0, n)
-	for address := range found {
-		all = append(all, address)
-	}
-	return all, nil
+	return slices.Collect(maps.Keys(found)), nil
 }
 
 // args are those of its process.
@@ -108,7 +106,7 @@ func (g *demoGateway) start(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", g.name, err)
 	}
 	g.process = p
-	return g.until(ctx, func(ctx context.Context) bool { return g.ready(ctx) })
+	return g.until(ctx, g.ready)
 }
 
 // demoStarting is how long a gateway may take for what it should do at once.

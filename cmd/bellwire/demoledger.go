@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/bellwire/bellwire/wire"
@@ -65,11 +67,7 @@ type demoPage struct {
 func (l *demoLedger) page() demoPage {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := demoPage{broadcasts: append([]demoBroadcast(nil), l.broadcasts...), lives: make(map[wire.Life]int, len(l.lives))}
-	for life, entry := range l.lives {
-		p.lives[life] = entry
-	}
-	return p
+	return demoPage{broadcasts: slices.Clone(l.broadcasts), lives: maps.Clone(l.lives)}
 }
 
 // count is how many broadcasts have a fate.
