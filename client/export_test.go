@@ -2,6 +2,7 @@ package client
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/bellwire/bellwire/wire"
@@ -77,21 +78,9 @@ func (c *Core) Written() []byte {
 	return b
 }
 
-// Had is the positions that were received.
-func (c *Core) Had() []TopicPosition { return c.in.had.list() }
-
-// list is everything but lives that are over, the topic heard of last at the end.
-func (p *positions) list() []TopicPosition {
-	var all []TopicPosition
-	for e := p.recent.Back(); e != nil; e = e.Prev() {
-		t := e.Value.(*topicLives)
-		for _, l := range t.lives {
-			if !l.over {
-				all = append(all, TopicPosition{t.topic, l.Position})
-			}
-		}
-	}
-	return all
+// Had is the positions that were received, but in lives that are over.
+func (c *Core) Had() []TopicPosition {
+	return slices.DeleteFunc(c.in.had.list(), func(p TopicPosition) bool { return c.in.had.find(p.Topic, p.Life).over })
 }
 
 // Publish queues a message as Client.Publish does; the result comes on the channel.

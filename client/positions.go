@@ -141,3 +141,15 @@ func (p *positions) topics() []string {
 	}
 	return names
 }
+
+// list is everything, the topic heard of last at the end.
+func (p *positions) list() []TopicPosition {
+	var all []TopicPosition
+	for e := p.recent.Back(); e != nil; e = e.Prev() {
+		t := e.Value.(*topicLives)
+		for _, l := range t.lives {
+			all = append(all, TopicPosition{t.topic, l.Position})
+		}
+	}
+	return all
+}
