@@ -11,8 +11,8 @@ const (
 	bodyJSON   = "json"   // readings of a machine, as backends write them
 )
 
-// Bodies are what payloads may consist of.
-func Bodies() []string { return []string{bodyRandom, bodyJSON} }
+// bodies are what payloads may consist of.
+func bodies() []string { return []string{bodyRandom, bodyJSON} }
 
 // differentBodies is how many messages there are before a body comes again: more
 // than a batch between servers holds, so that it cannot be found a second time.

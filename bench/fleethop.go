@@ -58,7 +58,7 @@ func (b *fleetBed) concludeHop() error {
 	var err error
 	for _, p := range []float64{50, 99} {
 		target := ""
-		if b.Rate == 1000 && b.conf.Runs >= 5 && b.conf.Run >= 5*time.Second && b.Subscribers == 1 {
+		if b.Pin && b.Rate == 1000 && b.conf.Runs >= 5 && b.conf.Run >= 5*time.Second && b.Subscribers == 1 {
 			target = map[float64]string{50: "fleet-hop-p50", 99: "fleet-hop-p99"}[p]
 		}
 		s, missing := b.r.series(hopAdded + ", " + latencyQuantity(p))

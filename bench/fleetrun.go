@@ -42,7 +42,7 @@ type FleetConfig struct {
 	Runs int
 	// Run is how long each is. Default 10 s.
 	Run time.Duration
-	// Parts are what is measured, of FleetParts. Default: all.
+	// Parts are what is measured: cost, hop, topics. Default: all.
 	Parts []string
 }
 
@@ -53,8 +53,8 @@ const (
 	fleetTopics = "topics" // what the others notice of subscriptions
 )
 
-// FleetParts are what Fleet can measure.
-func FleetParts() []string { return []string{fleetCost, fleetHop, fleetTopics} }
+// fleetParts are what Fleet can measure.
+func fleetParts() []string { return []string{fleetCost, fleetHop, fleetTopics} }
 
 func (c FleetConfig) withDefaults() (FleetConfig, error) {
 	c.Floors = []string{NoFloor}
@@ -66,7 +66,7 @@ func (c FleetConfig) withDefaults() (FleetConfig, error) {
 		c.Links = []int{1, 3, 10}
 	}
 	if len(c.Parts) == 0 {
-		c.Parts = FleetParts()
+		c.Parts = fleetParts()
 	}
 	c.Links = slices.Compact(slices.Sorted(slices.Values(c.Links)))
 	line := strings.Join(slices.Concat(c.Server, c.Join, c.Link), " ")
@@ -84,8 +84,8 @@ func (c FleetConfig) withDefaults() (FleetConfig, error) {
 		return c, errors.New("topics of a device, runs and their time: take some of each")
 	}
 	for _, part := range c.Parts {
-		if !slices.Contains(FleetParts(), part) {
-			return c, fmt.Errorf("a fleet run has no part %q: take some of %v", part, FleetParts())
+		if !slices.Contains(fleetParts(), part) {
+			return c, fmt.Errorf("a fleet run has no part %q: take some of %v", part, fleetParts())
 		}
 	}
 	return c, c.check()
@@ -109,15 +109,12 @@ func Fleet(ctx context.Context, cfg FleetConfig, w io.Writer) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r := Result{
-		Name: "fleet", Scenario: "fleet", Date: time.Now().UTC().Truncate(time.Second), Command: cfg.Command,
-		Server: commandLine(slices.Concat(cfg.Server, cfg.Join)), Machine: thisMachine(),
-	}
+	r := NewResult("fleet", cfg.Command, commandLine(slices.Concat(cfg.Server, cfg.Join)))
 	plain := cfg.Config
 	plain.Server = nil // each part starts its own
 	b := &fleetBed{conf: cfg}
-	if b.bed, err = newBed(ctx, plain, &r, w); err != nil {
-		return r, err
+	if b.bed, err = newBed(ctx, plain, r, w); err != nil {
+		return *r, err
 	}
 	defer b.close()
 	for _, part := range []struct {
@@ -128,11 +125,11 @@ func Fleet(ctx context.Context, cfg FleetConfig, w io.Writer) (Result, error) {
 			continue
 		}
 		if err := part.run(ctx); err != nil {
-			return r, err
+			return *r, err
 		}
 	}
 	b.describeFleet()
-	return r, nil
+	return *r, nil
 }
 
 func (b *fleetBed) describeFleet() {
@@ -215,11 +212,7 @@ func startLinked(ctx context.Context, command []string, name string, other netip
 	if err != nil {
 		return nil, err
 	}
-	replace := strings.NewReplacer(ListenPlaceholder, free[0].String(), AdminPlaceholder, free[1].String(), PeerPlaceholder, free[2].String(),
+	args := filled(command, ListenPlaceholder, free[0].String(), AdminPlaceholder, free[1].String(), PeerPlaceholder, free[2].String(),
 		NamePlaceholder, name, OtherPlaceholder, other.String())
-	args := make([]string, len(command))
-	for i, a := range command {
-		args[i] = replace.Replace(a)
-	}
 	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: free[0], admin: "http://" + free[1].String(), fleet: free[2]}, cpu)
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,7 @@ func TestFleetConfigIsChecked(t *testing.T) {
 	c, err := fleetConfig().withDefaults()
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 3, 10}, c.Links)
-	require.Equal(t, FleetParts(), c.Parts)
+	require.Equal(t, fleetParts(), c.Parts)
 	for want, edit := range map[string]func(*FleetConfig){
 		"must hold {other}":       func(c *FleetConfig) { c.Link = nil },
 		"must hold {listen}":      func(c *FleetConfig) { c.Server = nil },
@@ -56,6 +57,22 @@ func TestFleetConfigIsChecked(t *testing.T) {
 func TestFleetTargetsAreAnswered(t *testing.T) {
 	c, err := fleetConfig().withDefaults()
 	require.NoError(t, err)
+	answered := fleetAnswers(t, c)
+	require.Empty(t, answered, "CPUs are not told apart")
+	c.Pin = true
+	answered = fleetAnswers(t, c)
+	for _, g := range fleetTargets() {
+		require.Equal(t, 1, answered[g.id], g.id)
+	}
+	require.Len(t, answered, len(fleetTargets()))
+	c.Subscribers = 2
+	for id := range fleetAnswers(t, c) {
+		require.True(t, strings.HasPrefix(id, "fleet-topics"), "%s is of one subscriber", id)
+	}
+}
+
+// fleetAnswers are the targets that figures of a run of all parts answer, and how many do.
+func fleetAnswers(t *testing.T, c FleetConfig) map[string]int {
 	answered := map[string]int{}
 	record := func(r *Result) {
 		for _, f := range r.Figures {
@@ -69,7 +86,7 @@ func TestFleetTargetsAreAnswered(t *testing.T) {
 		b := &fleetBed{bed: &bed{Config: c.Config, r: r}, conf: c}
 		arms := []*gathered{{system: &system{label: noPeers}}, {system: &system{label: peersLabel(3)}, peers: 3}, {system: &system{label: peersLabel(10)}, peers: 10}}
 		for _, g := range arms {
-			for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressCost, messageCost, idleCost} {
+			for _, of := range []string{peerCost, l.bytes(wireBytes), l.bytes(readBytes), meanBatch, savedShare, compressTime, messageCost, idleCost} {
 				b.add(g.system, b.named(l, of), "", 1)
 			}
 		}
@@ -95,10 +112,7 @@ func TestFleetTargetsAreAnswered(t *testing.T) {
 	}
 	require.NoError(t, b.concludeTopics(topicsSystem))
 	record(topics)
-	for _, g := range fleetTargets() {
-		require.Equal(t, 1, answered[g.id], g.id)
-	}
-	require.Len(t, answered, len(fleetTargets()))
+	return answered
 }
 
 func TestFleetStatus(t *testing.T) {
@@ -192,7 +206,7 @@ func TestHopTimes(t *testing.T) {
 
 func TestBodiesDiffer(t *testing.T) {
 	require.Nil(t, bodiesOf("", 64))
-	for _, kind := range Bodies() {
+	for _, kind := range bodies() {
 		seen := map[string]bool{}
 		all := bodiesOf(kind, 64)
 		require.Len(t, all, differentBodies)

@@ -26,7 +26,6 @@ type linkStatus struct {
 	Messages uint64 `json:"messages_sent"`
 	Bytes    uint64 `json:"bytes_sent"`
 	Received uint64 `json:"batches_received"`
-	Retained uint64 `json:"batches_retained"`
 	Resent   uint64 `json:"batches_resent"`
 	Skipped  uint64 `json:"batches_skipped"`
 }
@@ -52,7 +51,6 @@ func (s *fleetStatus) sent() (all linkStatus) {
 		all.Messages += l.Messages
 		all.Bytes += l.Bytes
 		all.Received += l.Received
-		all.Retained += l.Retained
 		all.Resent += l.Resent
 		all.Skipped += l.Skipped
 	}

@@ -4,15 +4,15 @@ package bench
 func fleetTargets() []target {
 	all := []target{
 		{
-			id: "fleet-cost", what: "CPU of the gateway that a broadcast enters, per message and peer, 10 peers, 64 B, 32 in flight",
+			id: "fleet-cost", what: "CPU of the gateway that a broadcast enters, per message and peer, 10 peers, 64 B, 32 in flight; the next 32 go when the subscriber of each peer has those before",
 			Goal: "≤ 1 µs", limit: 1,
 		},
 		{
-			id: "fleet-cost-ahead", what: "the same, where the next messages do not wait for those of the peers",
-			Goal: "stated", stated: true,
+			id: "fleet-cost-ahead", what: "the same, where the next 32 go when the subscriber of that gateway itself has those before: the same load as without peers",
+			Goal: "≤ 1 µs", limit: 1,
 		},
 		{
-			id: "fleet-cost-1k", what: "the same with 1 KiB, and waiting for the peers",
+			id: "fleet-cost-1k", what: "the same with 1 KiB; the next 32 go when the subscriber of each peer has those before",
 			Goal: "stated", stated: true,
 		},
 		{
@@ -28,7 +28,7 @@ func fleetTargets() []target {
 			Goal: "stated", stated: true,
 		},
 		{
-			id: "fleet-s2", what: "its CPU per message, once for all peers",
+			id: "fleet-s2", what: "the time that it takes, by the clock, per message, once for all peers",
 			Goal: "stated", stated: true,
 		},
 		{
@@ -36,11 +36,11 @@ func fleetTargets() []target {
 			Goal: "stated", stated: true,
 		},
 		{
-			id: "fleet-s2-1k", what: "its CPU per message, once for all peers",
+			id: "fleet-s2-1k", what: "the time that it takes, by the clock, per message, once for all peers",
 			Goal: "stated", stated: true,
 		},
 		{
-			id: "fleet-s2-random", what: "CPU of trying to compress per message, 64 B that do not compress, 32 in flight",
+			id: "fleet-s2-random", what: "time of trying to compress, by the clock, per message, 64 B that do not compress, 32 in flight",
 			Goal: "stated", stated: true,
 		},
 		{

@@ -119,7 +119,7 @@ func (b *fleetBed) concludeTopics(label string) error {
 	var err error
 	for _, of := range []string{topicsSent, topicsRead, topicsBefore, topicsTime} {
 		target := ""
-		if b.Topics >= 100_000 {
+		if b.Pin && b.Topics >= 100_000 {
 			target = map[string]string{topicsSent: "fleet-topics", topicsRead: "fleet-topics-read", topicsBefore: "fleet-topics-before"}[of]
 		}
 		err = errors.Join(err, b.r.figure(label+", "+of, target, label+", "+of))

@@ -71,8 +71,8 @@ func (l *load) check() error {
 		return errors.New("devices with TLS speak bellwire, subscribe to one topic and all read")
 	case l.near() < len(l.Topics) || len(l.Far) > 0 && (l.TLS != nil || l.Stopped > 0):
 		return fmt.Errorf("%d subscribers for %d topics at %d servers: take one for each topic at each, and none with TLS or that stops", l.Devices, len(l.Topics), 1+len(l.Far))
-	case l.Body != "" && !slices.Contains(Bodies(), l.Body):
-		return fmt.Errorf("no payload is called %q: take one of %v", l.Body, Bodies())
+	case l.Body != "" && !slices.Contains(bodies(), l.Body):
+		return fmt.Errorf("no payload is called %q: take one of %v", l.Body, bodies())
 	case !l.Remote.Addr().Is4():
 		return fmt.Errorf("%v is no IPv4 address and port", l.Remote)
 	}

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -142,10 +141,7 @@ func (m *million) startGateway(ctx context.Context, s share) error {
 	if err != nil {
 		return err
 	}
-	args := make([]string, len(m.Server))
-	for i, a := range m.Server {
-		args[i] = strings.NewReplacer(ListenPlaceholder, device.String(), AdminPlaceholder, admin.String()).Replace(a)
-	}
+	args := filled(m.Server, ListenPlaceholder, device.String(), AdminPlaceholder, admin.String())
 	p := &process{cmd: command(args), device: device, admin: "http://" + admin.String()}
 	if err := p.start(-1); err != nil {
 		return err

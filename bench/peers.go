@@ -108,10 +108,7 @@ func (p peer) start(ctx context.Context, path, dir string, cpu int) (*process, e
 			return nil, err
 		}
 	}
-	args := make([]string, len(p.args))
-	for i, a := range p.args {
-		args[i] = strings.NewReplacer(configPlaceholder, file, ListenPlaceholder, at.String()).Replace(a)
-	}
+	args := filled(p.args, configPlaceholder, file, ListenPlaceholder, at.String())
 	s := &process{cmd: exec.Command(path, args...), device: at}
 	s.cmd.Dir = dir
 	if err := s.start(cpu); err != nil {

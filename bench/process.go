@@ -64,11 +64,18 @@ func startServer(ctx context.Context, command []string, cpu int) (*process, erro
 	if err != nil {
 		return nil, err
 	}
+	args := filled(command, ListenPlaceholder, device.String(), AdminPlaceholder, admin.String())
+	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: device, admin: "http://" + admin.String()}, cpu)
+}
+
+// filled is a command line with a value in place of each placeholder, by which it comes.
+func filled(command []string, placeholders ...string) []string {
+	replace := strings.NewReplacer(placeholders...)
 	args := make([]string, len(command))
 	for i, a := range command {
-		args[i] = strings.NewReplacer(ListenPlaceholder, device.String(), AdminPlaceholder, admin.String()).Replace(a)
+		args[i] = replace.Replace(a)
 	}
-	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: device, admin: "http://" + admin.String()}, cpu)
+	return args
 }
 
 // launch starts a server and waits until it is ready.

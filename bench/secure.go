@@ -224,11 +224,7 @@ func startSecure(ctx context.Context, command []string, files certificateFiles, 
 	if err != nil {
 		return nil, err
 	}
-	replace := strings.NewReplacer(ListenPlaceholder, free[0].String(), AdminPlaceholder, free[1].String(), TLSPlaceholder, free[2].String(),
+	args := filled(command, ListenPlaceholder, free[0].String(), AdminPlaceholder, free[1].String(), TLSPlaceholder, free[2].String(),
 		CertificatePlaceholder, files.certificate, KeyPlaceholder, files.key, DeviceCAPlaceholder, files.ca)
-	args := make([]string, len(command))
-	for i, a := range command {
-		args[i] = replace.Replace(a)
-	}
 	return launch(ctx, &process{cmd: exec.Command(args[0], args[1:]...), device: free[0], admin: "http://" + free[1].String(), secure: free[2]}, cpu)
 }
