@@ -73,7 +73,7 @@ func (c *Checker) fleetEvent(e Event) {
 	case e.Kind == Gauge:
 	default:
 		c.fleet.apart(e)
-		c.begin(e, e.Gateway)
+		c.begin(e)
 	}
 }
 
@@ -85,7 +85,7 @@ func (c *Checker) over(e Event) {
 		return
 	}
 	o.died, o.left = e.At, e.Kind == Left
-	c.begin(e, o.gateway.name)
+	c.begin(e)
 }
 
 // publication is what a publisher says.
@@ -129,9 +129,7 @@ func (c *Checker) publication(e Event) {
 
 // known is that a publisher knows the place of its message.
 func (c *Checker) known(t *topic, f *feed, o *origin, e Event) {
-	if first := c.fleet.of(e.Life); first == nil {
-		c.fleet.byBoot[boot(e.Life)] = o
-	} else if first != o {
+	if first := c.fleet.claim(e.Life, o); first != o {
 		c.broken("life %s is of %s, and %s publishes in it", e.Life, first.name, o.name)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -272,6 +273,11 @@ func TestPayload(t *testing.T) {
 			require.ErrorIs(t, err, errAltered, "the first %d", i)
 		}
 	}
+	long := strings.Repeat("g", 300)
+	origin, number, err := ParsePayload(AppendPayload(nil, long, 7, 0))
+	require.NoError(t, err)
+	require.Equal(t, long[:255], string(origin))
+	require.EqualValues(t, 7, number)
 }
 
 // BenchmarkMessage is what judging one delivery costs.

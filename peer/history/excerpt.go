@@ -26,13 +26,13 @@ func (c *Checker) keep(e Event) {
 	t := &s.tail
 	if len(t.after) == mostTail {
 		t.start, t.before, t.after = t.middle, t.after, t.before[:0]
-		t.middle = c.place(s)
+		t.middle = c.places(s)
 	}
 	t.after = append(t.after, e)
 }
 
-// place is where a subscriber is, as events that bring another one there.
-func (c *Checker) place(s *subscriber) []Event {
+// places are where a subscriber is, as events that bring another one there.
+func (c *Checker) places(s *subscriber) []Event {
 	var all []Event
 	for _, sub := range s.subs {
 		all = append(all, Event{At: sub.since, Kind: Subscribed, Who: s.name, Gateway: s.gateway.name, Topic: sub.filter})

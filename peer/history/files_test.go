@@ -15,6 +15,7 @@ func kept(t *testing.T, folder string) map[string]File {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join("testdata", folder, "*.jsonl"))
 	require.NoError(t, err)
+	require.NotEmpty(t, paths, "histories are missing")
 	all := map[string]File{}
 	for _, path := range paths {
 		b, err := os.ReadFile(path)

@@ -88,7 +88,7 @@ func (w *way) since(settle int64) int64 {
 }
 
 // bear has a gateway run.
-func (f *fleet) bear(e Event) *origin {
+func (f *fleet) bear(e Event) {
 	g := f.gateway(e.Gateway)
 	g.born = e.At
 	for _, w := range g.ways {
@@ -100,11 +100,18 @@ func (f *fleet) bear(e Event) *origin {
 	if e.Life != 0 {
 		f.byBoot[boot(e.Life)] = o
 	}
-	return o
 }
 
 // of is the origin of a life, nil if nothing of it was delivered yet.
 func (f *fleet) of(life wire.Life) *origin { return f.byBoot[boot(life)] }
+
+// claim is whose life it is: that of o, if nothing of it was seen yet.
+func (f *fleet) claim(life wire.Life, o *origin) *origin {
+	if f.of(life) == nil {
+		f.byBoot[boot(life)] = o
+	}
+	return f.of(life)
+}
 
 // apart is Cut and Healed, Paused and Continued.
 func (f *fleet) apart(e Event) {

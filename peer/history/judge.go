@@ -8,10 +8,7 @@ func (c *Checker) message(s *subscriber, sub *subscription, e Event) {
 	if st == nil {
 		return
 	}
-	h := sub.find(e.Topic, e.Life)
-	if h == nil {
-		h = sub.begin(st, 0)
-	}
+	h := c.place(sub, e)
 	switch {
 	case e.Offset <= h.offset && h.has(e.Offset):
 		c.find(Unique, e, "delivered again, %d was the last", h.offset)
@@ -42,9 +39,7 @@ func (c *Checker) published(e Event) (*stream, *pub) {
 		c.find(True, e, "what came is not what was published")
 		return nil, nil
 	}
-	if first := c.fleet.of(e.Life); first == nil {
-		c.fleet.byBoot[boot(e.Life)] = o
-	} else if first != o {
+	if first := c.fleet.claim(e.Life, o); first != o {
 		c.find(True, e, "the life is of %s and brings a message of %s", first.name, o.name)
 		return nil, nil
 	}
@@ -93,7 +88,7 @@ func (c *Checker) told(s *subscriber, sub *subscription, e Event) {
 	h := sub.find(e.Topic, e.Life)
 	switch {
 	case h == nil:
-		h = sub.begin(c.stream(c.topic(e.Topic), e.Life), 0)
+		h = c.place(sub, e)
 		c.skipped(s, h, e, e.Offset-1)
 		h.move(max(h.offset, e.Offset-1), false)
 	case e.Offset > h.offset+1:
@@ -111,10 +106,7 @@ func (c *Checker) gap(s *subscriber, sub *subscription, e Event) {
 		c.unplaced(sub, e.At)
 		return
 	}
-	h := sub.find(e.Topic, e.Life)
-	if h == nil {
-		h = sub.begin(c.stream(c.topic(e.Topic), e.Life), 0)
-	}
+	h := c.place(sub, e)
 	if e.Count == 0 || e.Offset == 0 && h.since > 0 {
 		c.counts.Unknown++
 		h.since = e.At + c.rules.Joining + 1
@@ -184,10 +176,7 @@ func (c *Checker) announced(s *subscriber, h *had, e Event) {
 // end is that a life is over.
 func (c *Checker) end(s *subscriber, sub *subscription, e Event) {
 	c.unsettled(s, e.At)
-	h := sub.find(e.Topic, e.Life)
-	if h == nil {
-		h = sub.begin(c.stream(c.topic(e.Topic), e.Life), 0)
-	}
+	h := c.place(sub, e)
 	h.ended, h.how = e.At, e.How
 	c.counts.Ended++
 	o := h.stream.origin

@@ -11,12 +11,13 @@ var (
 	errAltered = errors.New("history: the payload is not what was published")
 )
 
-// AppendPayload appends a payload that says which message it is: its origin's name and its number, in at least size bytes,
-// with a checksum over all of it.
+// AppendPayload appends a payload that says which message it is: its origin's name, of which there is room for 255 bytes, and
+// its number, in at least size bytes, with a checksum over all of it.
 func AppendPayload(dst []byte, origin string, number uint64, size int) []byte {
 	begin := len(dst)
+	origin = origin[:min(len(origin), 255)]
 	dst = append(dst, byte(len(origin)))
-	dst = append(dst, origin[:min(len(origin), 255)]...)
+	dst = append(dst, origin...)
 	dst = binary.AppendUvarint(dst, number)
 	for len(dst)-begin < size-4 {
 		dst = append(dst, byte(number)+byte(len(dst)-begin))
@@ -33,7 +34,8 @@ func ParsePayload(b []byte) (origin []byte, number uint64, err error) {
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[len(body):]) || len(body) <= int(body[0]) {
 		return nil, 0, errAltered
 	}
-	origin, rest := body[1:1+body[0]], body[1+body[0]:]
+	behind := 1 + int(body[0])
+	origin, rest := body[1:behind], body[behind:]
 	number, n := binary.Uvarint(rest)
 	if n <= 0 || number == 0 {
 		return nil, 0, errAltered

@@ -3,15 +3,14 @@ package history
 // Settling is how long the subscribers took to settle after a fault: until nothing came any more that was late, no gap, no
 // END, and until they were back. Who noticed nothing took no time.
 type Settling struct {
-	At      int64 // when
-	Fault   Kind
-	Gateway string
-	Took    Spread // of each subscriber
+	At    int64 // when
+	Fault Kind
+	Took  Spread // of each subscriber
 }
 
 // begin is a fault, or the end of one.
-func (c *Checker) begin(e Event, gateway string) {
-	c.epochs = append(c.epochs, &Settling{At: e.At, Fault: e.Kind, Gateway: gateway})
+func (c *Checker) begin(e Event) {
+	c.epochs = append(c.epochs, &Settling{At: e.At, Fault: e.Kind})
 }
 
 // unsettled notes that a subscriber has not settled yet.

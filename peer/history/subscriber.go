@@ -102,6 +102,14 @@ func (c *Checker) subscribed(e Event) {
 	s.subs = append(s.subs, sub)
 }
 
+// place is where a subscription is in the event's stream, from now on if it has no place in it yet.
+func (c *Checker) place(sub *subscription, e Event) *had {
+	if h := sub.find(e.Topic, e.Life); h != nil {
+		return h
+	}
+	return sub.begin(c.stream(c.topic(e.Topic), e.Life), 0)
+}
+
 // had is a place that a subscriber began with.
 func (c *Checker) had(sub *subscription, e Event) {
 	if sub.find(e.Topic, e.Life) != nil {
