@@ -29,7 +29,9 @@ func faultDisk(t *testing.T, out *bench.Result) {
 	rules := faultRules()
 	rules.Floor = l.floor(lasts, map[string]uint64{"disk full": 1})
 	disk := smallDisk(t, "32m")
-	central := freeAddress(t)
+	free, err := freeAddresses(1)
+	require.NoError(t, err)
+	central := free[0]
 	tr := newTrial(t, setup{
 		load: l, rules: rules, controls: []*control{withoutProof(), withoutDedupe(), withoutSome()},
 		args: func(*member) []string {

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/peer/history"
 )
 
@@ -46,22 +47,15 @@ type member struct {
 func newMember(t *testing.T, rec *recorder, name string, space *namespace) *member {
 	m := &member{t: t, rec: rec, name: name, space: space, log: filepath.Join(t.TempDir(), name+".log")}
 	if space == nil {
-		m.listen, m.admin, m.peer = freeAddress(t), freeAddress(t), freeAddress(t)
+		free, err := freeAddresses(3)
+		require.NoError(t, err)
+		m.listen, m.admin, m.peer = free[0], free[1], free[2]
 	} else {
 		m.listen, m.admin, m.peer = "127.0.0.1:7311", "127.0.0.1:7312", space.address+":7313"
 	}
 	m.http = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: m.dial}}
 	t.Cleanup(m.destroy)
 	return m
-}
-
-// freeAddress is a port of loopback that nothing listens at. Restarts need the same one, so 0 would not do.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // dial connects to an address as its devices do.
@@ -169,10 +163,11 @@ func (m *member) pause(d time.Duration) {
 	m.usable.Store(false)
 	m.rec.add(history.Event{Kind: history.Paused, Gateway: m.name})
 	require.NoError(m.t, syscall.Kill(-m.process.Process.Pid, syscall.SIGSTOP))
-	time.Sleep(d / 2)
-	stopped := m.stopped() && !m.answers("/readyz")
-	time.Sleep(d - d/2)
-	if stopped && m.stopped() {
+	until := time.Now().Add(d)
+	m.await("it stands still", m.stopped)
+	silent := !m.answers("/readyz") // which takes its time
+	time.Sleep(time.Until(until))
+	if silent && m.stopped() {
 		m.rec.add(history.Event{Kind: history.Fault, Name: "pause", Count: 1})
 	}
 	require.NoError(m.t, syscall.Kill(-m.process.Process.Pid, syscall.SIGCONT))
@@ -202,43 +197,29 @@ func (m *member) destroy() {
 	}
 }
 
-// linksView is what a gateway says of its fleet at /v1/fleet, as far as these tests ask. Nothing is judged by it but how
-// soon links notice, and that they are there before a trial begins.
-type linksView struct {
-	Central string `json:"central"`
-	Links   []struct {
-		Name        string `json:"name"`
-		State       string `json:"state"`
-		BatchesSent uint64 `json:"batches_sent"`
-	} `json:"links"`
-}
-
-func (m *member) fleet() (v linksView, err error) {
+// fleet is what a gateway says of its fleet. Nothing is judged by it but how soon links notice, and that they are there
+// before a trial begins.
+func (m *member) fleet() (gateway.FleetStatus, error) {
 	response, err := m.http.Get("http://" + m.admin + "/v1/fleet")
 	if err != nil {
-		return v, err
+		return gateway.FleetStatus{}, err
 	}
 	defer response.Body.Close()
 	b, err := io.ReadAll(response.Body)
-	if err == nil {
-		err = json.Unmarshal(b, &v)
+	if err != nil {
+		return gateway.FleetStatus{}, err
 	}
-	return v, err
+	return readFleet(b)
 }
 
 // linked says whether there is a link to another gateway, as this one sees it.
 func (m *member) linked(other string) bool {
 	v, err := m.fleet()
-	return err == nil && v.linked(other)
+	return err == nil && linkedIn(v, other)
 }
 
-func (v linksView) linked(other string) bool {
-	for _, l := range v.Links {
-		if l.Name == other && l.State == "linked" {
-			return true
-		}
-	}
-	return false
+func linkedIn(v gateway.FleetStatus, other string) bool {
+	return slices.ContainsFunc(v.Links, func(l gateway.FleetLink) bool { return l.Name == other && l.State == "linked" })
 }
 
 // awaitLinks waits until each of them is linked to each other.
