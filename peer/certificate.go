@@ -44,8 +44,6 @@ func checkName(what, s string) error {
 	return nil
 }
 
-func certified(c *x509.Certificate) (cluster, name string, err error) { return CertifiedName(c) }
-
 // CertifiedName is the cluster and name that a gateway's certificate proves. It compares bytes: nothing is decoded, so that
 // there is one spelling.
 func CertifiedName(c *x509.Certificate) (cluster, name string, err error) {

@@ -106,7 +106,7 @@ func (c *conn) prove(e *endpoint) error {
 	if len(certificates) == 0 {
 		return &CloseError{Why: WrongName, Text: "no certificate"}
 	}
-	cluster, name, err := certified(certificates[0])
+	cluster, name, err := CertifiedName(certificates[0])
 	if err != nil {
 		return &CloseError{Why: WrongName, Text: err.Error()}
 	}

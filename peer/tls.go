@@ -24,7 +24,7 @@ func (c *Config) checkTLS() error {
 		if leaf == nil {
 			return errors.New("peer: the certificate cannot be read")
 		}
-		cluster, name, err := certified(leaf)
+		cluster, name, err := CertifiedName(leaf)
 		if err != nil {
 			return errors.New("peer: TLS: " + err.Error())
 		}
