@@ -58,7 +58,6 @@ func lifeOf(stream string, created time.Time) wire.Life {
 type bindings struct {
 	list  atomic.Pointer[[]*binding]
 	again chan struct{} // holds one: they may have changed
-	known bool          // they were asked for; of the goroutine that asks
 }
 
 func newBindings() *bindings {
@@ -130,7 +129,7 @@ func (c *Central) binding() {
 		}
 		changed := make(chan *nats.Msg, 64)
 		sub, err := l.nc.ChanSubscribe("$JS.EVENT.ADVISORY.STREAM.*.>", changed)
-		if err != nil {
+		if err != nil && l.ctx.Err() == nil {
 			c.log.Warn("central: streams that come and go are noticed late", "error", err)
 		}
 		c.bindOn(l, changed, &all)
@@ -208,10 +207,9 @@ func (c *Central) rebind(found []*binding, all *sync.WaitGroup) {
 	}
 	slices.SortFunc(next, func(a, b *binding) int { return strings.Compare(a.name, b.name) })
 	c.bound.list.Store(&next)
-	first := !c.bound.known
-	c.bound.known = true
-	if len(came) > 0 && !first {
-		// What was under way when the topics changed sides belongs to neither.
+	if len(came) > 0 {
+		// What was under way when the topics changed sides belongs to neither, also when this is the first list of all:
+		// devices do not wait for that.
 		c.in.missed()
 	}
 	for _, b := range gone {

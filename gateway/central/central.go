@@ -245,6 +245,7 @@ func (c *Central) up(nc *nats.Conn) {
 
 // down ends the link: what waits to be sent is lost, and subscribers are told.
 func (c *Central) down() {
+	lost := c.out.shut() // before the link is gone: who sees that is refused
 	c.mu.Lock()
 	l := c.conn
 	c.conn = nil
@@ -254,7 +255,7 @@ func (c *Central) down() {
 		return
 	}
 	l.cancel()
-	if lost := c.out.shut(); lost > 0 {
+	if lost > 0 {
 		c.log.Warn("central went before what waited was sent", "messages lost", lost)
 	}
 	c.in.missed()
@@ -280,7 +281,10 @@ func (c *Central) link() (*link, <-chan struct{}) {
 func (c *Central) nextLink() *link {
 	for {
 		l, changed := c.link()
-		if l != nil {
+		switch {
+		case c.ctx.Err() != nil:
+			return nil
+		case l != nil:
 			return l
 		}
 		select {

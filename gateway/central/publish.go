@@ -194,9 +194,12 @@ func (c *Central) PublishStored(ctx context.Context, tenant, topic string, paylo
 func (c *Central) send(nc *nats.Conn) {
 	acks := nc.NewInbox()
 	sub, err := nc.Subscribe(acks, c.storedOrNot)
-	if err != nil {
+	switch {
+	case c.ctx.Err() != nil: // it ends before it has begun
+		return
+	case err != nil:
 		c.log.Error("central: no acknowledgements of streams", "error", err)
-	} else {
+	default:
 		defer func() { _ = sub.Unsubscribe() }()
 	}
 	var room []outgoing

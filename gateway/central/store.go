@@ -71,7 +71,7 @@ func (s *Store) bucket(ctx context.Context, l *link) (jetstream.KeyValue, error)
 		return nil, err
 	}
 	if config.TTL > 0 {
-		if err := age(ctx, l, kv, config.TTL); err != nil {
+		if err := age(ctx, l, kv, config.TTL); err != nil && ctx.Err() == nil {
 			s.c.log.Warn("central: old records do not go by themselves", "bucket", config.Bucket, "error", err)
 		}
 	}

@@ -167,6 +167,9 @@ func (c *Central) subscribing(nc *nats.Conn, received chan *nats.Msg) {
 			case wanted && have == nil:
 				for _, subject := range c.names.filter(i.tenant, i.filter) {
 					sub, err := c.queue(nc, subject, received)
+					if c.ctx.Err() != nil {
+						return
+					}
 					if err != nil {
 						c.log.Error("central: cannot subscribe", "subject", subject, "error", err)
 						continue
