@@ -37,6 +37,10 @@ func faultKill(t *testing.T, out *bench.Result) {
 	report := tr.finish(8 * time.Second)
 	took := report.Took(history.Died)
 	t.Logf("settled after a kill: p50 %s, p99 %s, most %s", time.Duration(took.Quantile(0.5)), time.Duration(took.Quantile(0.99)), time.Duration(took.Most()))
+	for _, s := range report.Settled {
+		t.Logf("%s at %s: settled p50 %s, p99 %s, most %s", s.Fault, time.Duration(s.At).Round(time.Millisecond),
+			time.Duration(s.Took.Quantile(0.5)), time.Duration(s.Took.Quantile(0.99)), time.Duration(s.Took.Most()))
+	}
 	tr.passed(report)
 	require.Zero(t, report.Counts.Unexplained)
 	// In CI others have the processors as well.
