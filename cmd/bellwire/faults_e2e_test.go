@@ -5,9 +5,9 @@ package main
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"path/filepath"
 	"testing"
 	"time"
 
