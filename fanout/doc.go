@@ -36,9 +36,9 @@
 // One that first replays asks [Stream.Kept], reads with a [Reader], and posts its start with [Reader.Join] as soon as that
 // succeeds.
 //
-// A message's loop finds its receivers by [Topic.WalkFor] with the number that its post was given. The first members of a group that it
-// comes to must be told about the topic first, if [Link.Told] says so. [Topic.Walk] shows all who are listed; messages do
-// not go by it.
+// A message's loop finds its receivers by [Topic.WalkFor] with the number that its post was given. The first members of a
+// group that it comes to must be told about the topic first, if [Link.Told] says so. [Topic.Walk] shows all who are listed;
+// messages do not go by it.
 //
 // # Filters
 //

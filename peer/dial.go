@@ -92,6 +92,7 @@ func (m *Mesh) keepDialling(ctx context.Context, d *dialer) {
 	for ctx.Err() == nil {
 		if d.name != "" && m.core.linked(d.name) {
 			pause = firstPause
+			d.failed.Store(nil)
 			m.rest(ctx, whileLinked)
 			continue
 		}
@@ -149,7 +150,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		return Bye, false
 	}
 	cause := m.run(c, endpoint{dialled: true, address: d.address, looksFor: d.key, begun: begun})
-	if c.link == nil || c.link.member == nil {
+	if cause.Why != Linked && (c.link == nil || c.link.member == nil) {
 		m.tellFailed(d, cause.Error())
 	}
 	if c.link == nil {

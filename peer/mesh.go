@@ -206,7 +206,9 @@ func (m *Mesh) Links() []LinkState {
 		}
 	}
 	m.mu.Unlock()
-	slices.SortFunc(list, func(a, b LinkState) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b LinkState) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Address, b.Address))
+	})
 	return list
 }
 

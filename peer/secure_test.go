@@ -265,6 +265,49 @@ func TestSelf(t *testing.T) {
 	}
 }
 
+// TestReachedFromThere shows a gateway that could not be reached, and then linked by itself, once. Of two connections that
+// of the smaller name stays.
+func TestReachedFromThere(t *testing.T) {
+	late, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := late.Addr().String()
+	require.NoError(t, late.Close())
+	z := start(t, newHost(t, 1), "z", func(c *Config) { c.Peers = []string{address} })
+	eventually(t, "it is tried in vain", func() bool { l := z.Links(); return len(l) == 1 && l[0].State == "connecting" })
+	b := start(t, newHost(t, 2), "b", func(c *Config) { c.Listen, c.Peers = address, []string{z.Addr().String()} })
+	eventually(t, "it is linked, once", func() bool {
+		near, far := z.Links(), b.Links()
+		return len(near) == 1 && near[0].State == "linked" && len(far) == 1 && far[0].State == "linked"
+	})
+}
+
+// TestOwnCheck has the dialling end look at the chain, and then ask the check that its configuration has.
+func TestOwnCheck(t *testing.T) {
+	ca, stranger := newAuthority(t), newAuthority(t)
+	for name, test := range map[string]struct {
+		of   *authority // that has issued a's
+		own  error
+		good bool
+	}{
+		"both": {ca, nil, true}, "of another CA": {stranger, nil, false}, "the check": {ca, errors.New("no"), false},
+	} {
+		listens := test.of.config("test", "a", nil)
+		listens.ClientCAs = ca.pool
+		a := start(t, newHost(t, 1), "a", func(c *Config) { c.TLS = listens })
+		b := start(t, newHost(t, 2), "b", func(c *Config) {
+			c.TLS = ca.config("test", "b", nil)
+			c.TLS.VerifyConnection = func(tls.ConnectionState) error { return test.own }
+			c.Listen, c.Peers = "", []string{a.Addr().String()}
+		})
+		if test.good {
+			eventually(t, name, func() bool { return linked(b, "a") })
+			continue
+		}
+		eventually(t, name, func() bool { return b.Totals().Refused[Failed] > 0 })
+		require.False(t, linked(b, "a"), name)
+	}
+}
+
 // TestLyingLength sends a frame that says it is longer than any may be.
 func TestLyingLength(t *testing.T) {
 	m := start(t, newHost(t, 1), "a", nil)

@@ -43,16 +43,14 @@ func (c *Config) serverTLS() *tls.Config {
 	return t
 }
 
-// clientTLS verifies the chain only, unless Config.TLS has a check of its own: who is there is said by the URI in the certificate, not by where it was reached.
+// clientTLS verifies the chain, and what Config.TLS itself wants to see: who is there is said by the URI in the certificate,
+// not by where it was reached.
 func (c *Config) clientTLS() *tls.Config {
 	t := c.TLS.Clone()
 	t.MinVersion = tls.VersionTLS13
 	t.InsecureSkipVerify = true // replaced by VerifyConnection
 	t.ClientSessionCache = nil
-	if t.VerifyConnection != nil {
-		return t
-	}
-	roots := c.TLS.RootCAs
+	roots, more := c.TLS.RootCAs, c.TLS.VerifyConnection
 	t.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 {
 			return errors.New("no certificate")
@@ -61,8 +59,10 @@ func (c *Config) clientTLS() *tls.Config {
 		for _, between := range s.PeerCertificates[1:] {
 			options.Intermediates.AddCert(between)
 		}
-		_, err := s.PeerCertificates[0].Verify(options)
-		return err
+		if _, err := s.PeerCertificates[0].Verify(options); err != nil || more == nil {
+			return err
+		}
+		return more(s)
 	}
 	return t
 }

@@ -3,8 +3,8 @@
 //
 // A test, with simulated gateways or with processes, tells a [Checker] what happens while it happens, one [Event] at a
 // time: from the side of those who publish and subscribe, never from what gateways say of themselves. The checker keeps a
-// small state for each subscriber and about 32 bytes for each message, so that a run of minutes can be judged. In the end it says
-// whether the run [Passed], [Failed], or was [Void]: less happened in it than it was meant to, so it shows nothing.
+// small state for each subscriber and about 32 bytes for each message, so that a run of minutes can be judged. In the end
+// it says whether the run [Passed], [Failed], or was [Void]: less happened in it than it was meant to, so it shows nothing.
 //
 // The rules, each the number of a finding:
 //
