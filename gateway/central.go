@@ -195,7 +195,7 @@ func (g *Gateway) FromCentral(ctx context.Context, tenantName, topic string, at 
 // centralTopic finds or makes a topic of the central service. Names that only wildcards
 // ask for, perhaps a new one with each message, may use up three quarters of the
 // tenant's ids, which are given once: broadcasts and who names a topic have the rest.
-// What is refused is announced.
+// What is refused is announced within a second.
 func (g *Gateway) centralTopic(ten *tenant, topic string) (*fanout.Topic, error) {
 	if t := ten.index.Lookup([]byte(topic)); t != nil {
 		return t, nil
@@ -203,8 +203,8 @@ func (g *Gateway) centralTopic(ten *tenant, topic string) (*fanout.Topic, error)
 	if ten.index.Len() >= g.limits.Load().TopicsPerTenant/4*3 && !g.cfg.without.centralNames {
 		g.namesLeft.Do(func() {
 			g.log.Error("messages of the central service are not delivered: their topics have used up three quarters of the tenant's ids; subscribe to fewer wildcards, or raise limits.topics_per_tenant", "tenant", ten.name)
-			g.CentralMissed(ten.name)
 		})
+		ten.unnamed.Store(true)
 		return nil, &wire.Error{Code: wire.CodeOverload, Field: "too many topics of the central service"}
 	}
 	return g.makeTopic(ten, []byte(topic))

@@ -141,12 +141,15 @@ func (g *Gateway) untilTick(now uint32) time.Duration {
 // some milliseconds of work.
 const sweepAtOnce = 1 << 18
 
-// sweep drops what topics hold of wildcards that are gone, and gives tenants what a
-// second gives.
+// sweep drops what topics hold of wildcards that are gone, gives tenants what a second
+// gives, and tells them what they missed.
 func (g *Gateway) sweep() {
 	for _, t := range g.tenants.all() {
 		t.index.Sweep(sweepAtOnce)
 		t.usage.refill()
+		if t.unnamed.CompareAndSwap(true, false) {
+			g.CentralMissed(t.name)
+		}
 	}
 }
 

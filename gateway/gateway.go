@@ -132,7 +132,7 @@ func New(cfg Config) (*Gateway, error) {
 		ready: make(chan struct{}), hurry: make(chan struct{}, 1), done: make(chan struct{}),
 		identities: newIdentities(), gate: newGate(2 * runtime.GOMAXPROCS(0)), sources: newSources(), rings: fanout.NewBudget(int64(lim.RingTotal), int64(lim.RingTotal/2)),
 		credit: newPool(lim.CreditPool), connects: rate.NewLimiter(rateOf(lim.ConnectRate)),
-		started: time.Now(), full: rate.Sometimes{Interval: time.Minute}, namesLeft: rate.Sometimes{Interval: time.Second}, memory: newMemory(budget), audit: newAudit(cfg.Audit), guesses: newGuesses(),
+		started: time.Now(), full: rate.Sometimes{Interval: time.Minute}, namesLeft: rate.Sometimes{Interval: time.Minute}, memory: newMemory(budget), audit: newAudit(cfg.Audit), guesses: newGuesses(),
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.now.Store(1)

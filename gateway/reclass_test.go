@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -270,21 +271,33 @@ func TestClassesChangeDuringAPass(t *testing.T) {
 }
 
 // A backend that makes up a topic for each message leaves ids to broadcasts and to who
-// names a topic; what is not delivered is announced.
+// names a topic; what is not delivered is announced, also what comes right after that.
 func TestCentralNamesLeaveRoom(t *testing.T) {
 	for _, without := range []bool{false, true} {
-		m := newSim(t, Config{Limits: Limits{TopicsPerTenant: 40}, without: guards{centralNames: without}})
+		m := newSim(t, Config{
+			Central: &wishes{wanted: map[string]int{}}, Limits: Limits{TopicsPerTenant: 40}, without: guards{centralNames: without},
+		})
 		d := m.join(0, hello("d"))
+		wild := m.subscribed("wild", wire.Subscribe{Filter: []byte("orders/#")})
+		wild.frames()
 		ten, err := m.g.tenants.get(DefaultTenant)
 		require.NoError(t, err)
-		refused := 0
-		for i := range 100 {
-			if _, err := m.g.centralTopic(ten, fmt.Sprintf("orders/%d", i)); err != nil {
-				refused++
+		names := 0
+		bring := func(most int) (refused int) {
+			for range most {
+				names++
+				if _, err := m.g.centralTopic(ten, fmt.Sprintf("orders/%d", names)); err != nil {
+					refused++
+				}
 			}
+			m.g.sweep()
+			m.drain()
+			return refused
 		}
-		m.drain()
-		require.Positive(t, refused)
+		require.Positive(t, bring(100))
+		require.Equal(t, !without, slices.Contains(wild.frames(), crossedGap))
+		require.Equal(t, 1, bring(1))
+		require.Equal(t, !without, slices.Contains(wild.frames(), crossedGap))
 		d.write(wire.Publish{Name: []byte("broadcast/new"), Ack: true, Seq: 1}.Append(nil))
 		m.drain()
 		ack, err := wire.ParseAck(d.frame().body)

@@ -20,6 +20,8 @@ type tenant struct {
 	lent   atomic.Int64 // publish credit under way
 	names  *rate.Limiter
 	usage  usage
+	// unnamed: messages of the central service were thrown away for want of ids, and nobody was told yet.
+	unnamed atomic.Bool
 }
 
 // mostTenants bounds what names of tenants can make the gateway hold: some 10 KB each.

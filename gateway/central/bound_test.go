@@ -40,6 +40,18 @@ func store(t *testing.T, c *Central, topic string, from, to int) (last wire.Posi
 	return last
 }
 
+// Who subscribes before the streams are known is told that something may be missing: a message that was under way then
+// belongs to neither side.
+func TestStreamsThatWereThereBefore(t *testing.T) {
+	a, _, url := offered(t, Config{Name: "a"})
+	bind(t, a, "ORDERS", "orders/#", Keep{})
+	b, got := start(t, Config{Name: "b", URLs: []string{url}})
+	_, err := b.Subscribe("acme", "orders/a")
+	require.NoError(t, err)
+	eventually(t, func() bool { return b.bound.named("ORDERS") != nil }, "the stream is known")
+	eventually(t, func() bool { return slices.Contains(got.events(), gap(0)) }, "it is announced")
+}
+
 // A topic that a stream keeps carries its sequence; one beside it that none keeps does not,
 // though one filter matches both. Each message comes once.
 func TestBoundTopics(t *testing.T) {
