@@ -74,7 +74,8 @@ test-client: ## Unit tests of what builds on every system: protocol, index, SDK 
 e2e: build ## End-to-end tests of the built binary, as root (TESTFLAGS=…)
 	BELLWIRE_BINARY=$(CURDIR)/bin/bellwire $(GO) test -tags e2e -count=1 $(TESTFLAGS) ./cmd/... ./bench/...
 
-# Up to 10 GiB of memory, since garbage is left until a part is over. Namespaces and mounts take root, here and in e2e; without it the run fails with a sentence, since what is skipped looks like what has passed.
+# Namespaces and mounts take root, here and in e2e; without it the run fails with a sentence, since what is skipped looks
+# like what has passed.
 FAULT ?=
 .PHONY: faults
 faults: build ## Kill, cut off, stop and starve the gateways of a fleet under load, half an hour, as root (FAULT=kill for one part)

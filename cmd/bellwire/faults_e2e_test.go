@@ -6,8 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -29,10 +27,6 @@ import (
 func TestFaults(t *testing.T) {
 	if inFull() {
 		needRoot(t, "network namespaces and file systems") // now, not after the parts that need neither
-		// Devices and judge share the processors with the gateways: a collection of their heap makes all messages of its
-		// half second late, as if the gateways had not settled. Garbage is collected between the parts, or at 10 GiB.
-		defer debug.SetGCPercent(debug.SetGCPercent(-1))
-		defer debug.SetMemoryLimit(debug.SetMemoryLimit(10 << 30))
 	}
 	out := bench.NewResult("faults", "make faults", "bellwire serve")
 	parts := []struct {
@@ -50,7 +44,6 @@ func TestFaults(t *testing.T) {
 	for _, part := range parts {
 		t.Run(part.name, func(t *testing.T) {
 			ran++
-			runtime.GC()
 			part.run(t, out)
 		})
 	}

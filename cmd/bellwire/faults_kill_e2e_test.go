@@ -48,6 +48,10 @@ func faultKill(t *testing.T, out *bench.Result) {
 	out.Set("kills", kills)
 	tr.results(out, "kill", report)
 	for _, s := range report.Settled {
+		if s.Fault != history.Died {
+			out.Add("kill: until 99 % of all devices had settled after it was started again", "s", seconds(s.Took.Quantile(0.99)))
+			continue
+		}
 		out.Add("kill: until 99 % of all devices had settled", "s", seconds(s.Took.Quantile(0.99)))
 	}
 }

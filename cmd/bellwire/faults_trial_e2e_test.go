@@ -189,6 +189,7 @@ func (tr *trial) results(out *bench.Result, name string, r history.Report) {
 	out.Add(name+": messages delivered per second", "1/s", float64(r.Counts.Delivered)/r.Seconds)
 	out.Add(name+": delay where no fault explains one, median", "ms", 1000*seconds(r.Delays.Quantile(0.5)))
 	out.Add(name+": delay where no fault explains one, 99 %", "ms", 1000*seconds(r.Delays.Quantile(0.99)))
+	out.Add(name+": delay where no fault explains one, longest", "ms", 1000*seconds(r.Delays.Most()))
 	out.Add(name+": positions announced as missing", "", float64(r.Counts.Missing))
 	out.Add(name+": positions of dead gateways behind END", "", float64(r.Counts.Tail))
 }

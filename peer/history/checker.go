@@ -64,6 +64,9 @@ func (c *Checker) fleetEvent(e Event) {
 		c.broken("a gateway is born without a name, or as %q again", e.Origin)
 	case e.Kind == Born:
 		c.fleet.bear(e)
+		if c.fleet.gateway(e.Gateway).runs > 1 {
+			c.begin(e)
+		}
 	case e.Kind == Died, e.Kind == Left:
 		c.over(e)
 	case e.Kind == Fault:

@@ -228,6 +228,13 @@ func TestSettling(t *testing.T) {
 	require.EqualValues(t, 2, took.Count())
 	require.EqualValues(t, 2e9, took.Most(), "END came two seconds after")
 	require.Zero(t, r.Took(Cut).Count())
+	require.EqualValues(t, 2, r.Took(Born).Count(), "it was started again")
+	require.Zero(t, r.Took(Born).Most())
+
+	file.Rules.Prompt = 1e8 - 1 // now all messages are late
+	r = file.Check()
+	require.EqualValues(t, 2e9, r.Took(Died).Most(), "those of the other gateway are so for no fault")
+	require.EqualValues(t, 8e8, r.Took(Born).Most(), "those of the new one are so for want of a link, perhaps")
 
 	again := kept(t, "void")["absent"]
 	again.Events = append(again.Events, Event{At: 12e9, Kind: Died, Origin: "g1.1"}, Event{At: 20e9, Kind: Gauge, Name: "x"})

@@ -19,6 +19,7 @@ type fleet struct {
 type gateway struct {
 	name  string
 	index int
+	runs  int
 	born  int64  // its present run
 	woke  int64  // when it went on after it had stood still
 	ways  []*way // to others, by index, itself among them
@@ -90,6 +91,7 @@ func (w *way) since(settle int64) int64 {
 // bear has a gateway run.
 func (f *fleet) bear(e Event) {
 	g := f.gateway(e.Gateway)
+	g.runs++
 	g.born = e.At
 	for _, w := range g.ways {
 		w.whole, w.ever = max(w.whole, e.At), w.ever || e.At > 0

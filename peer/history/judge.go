@@ -23,11 +23,11 @@ func (c *Checker) message(s *subscriber, sub *subscription, e Event) {
 	h.since = 0
 	c.counts.Delivered++
 	c.timely(s, st, pub, e)
-	if c.rules.Prompt > 0 && e.At-pub.at > c.rules.Prompt {
+	switch delay := e.At - pub.at; {
+	case !c.explained(s, st, pub.at, e.At):
+		c.delays.add(delay)
+	case c.rules.Prompt > 0 && delay > c.rules.Prompt:
 		c.unsettled(s, e.At)
-	}
-	if !c.explained(s, st, pub.at, e.At) {
-		c.delays.add(e.At - pub.at)
 	}
 }
 

@@ -20,7 +20,7 @@ type Rules struct {
 	// Spare is how many positions may be announced as missing without a fault that explains it (G3).
 	Spare uint64 `json:"spare,omitempty"`
 	// Prompt is what is no delay. After a fault a subscriber has settled when nothing comes any more that is later than
-	// that: see Report.Settled.
+	// that because of it: see Report.Settled.
 	Prompt int64 `json:"prompt,omitempty"`
 	// Floor is what a run must have been through.
 	Floor Floor `json:"floor,omitzero"`

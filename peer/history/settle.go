@@ -1,14 +1,15 @@
 package history
 
-// Settling is how long the subscribers took to settle after a fault: until nothing came any more that was late, no gap, no
-// END, and until they were back. Who noticed nothing took no time.
+// Settling is how long the subscribers took to settle after a fault: until nothing came any more that was late because of a
+// fault, no gap, no END, and until they were back. Who noticed nothing took no time. What is late for no fault is in
+// Report.Delays: a machine that has too much to do is late without one.
 type Settling struct {
 	At    int64 // when
 	Fault Kind
 	Took  Spread // of each subscriber
 }
 
-// begin is a fault, or the end of one.
+// begin is a fault, or the end of one, such as that a gateway is started again.
 func (c *Checker) begin(e Event) {
 	c.epochs = append(c.epochs, &Settling{At: e.At, Fault: e.Kind})
 }
