@@ -25,14 +25,17 @@ type target struct {
 	least bool
 	// by is the command that measures it.
 	by string
+	// series is the one of a fault run that answers it.
+	series string
 	// section is the heading under which it stands; empty: the first one.
 	section string
 }
 
-// Headings of targets: those of servers with TLS, and of gateways that are linked.
+// Headings of targets: those of servers with TLS, of gateways that are linked, and of such as fail.
 const (
 	secureSection = "Secure sessions"
 	fleetSection  = "Fleets"
+	faultSection  = "Faults"
 )
 
 func (t target) verdict(v float64) string {
@@ -75,6 +78,7 @@ const (
 	byAttack    = "bellwire bench attack --pin"
 	byRush      = "bellwire bench handshakes --pin"
 	byFleet     = "bellwire bench fleet --pin"
+	byFaults    = "make faults"
 )
 
 // TargetCommands are the commands that measure the targets, each once.
@@ -90,7 +94,7 @@ func TargetCommands() []string {
 
 // targets are all targets, in the order of the report.
 func targets() []target {
-	return slices.Concat(plainTargets(), secureTargets(), fleetTargets())
+	return slices.Concat(plainTargets(), secureTargets(), fleetTargets(), faultTargets())
 }
 
 func plainTargets() []target {

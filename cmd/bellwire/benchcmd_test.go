@@ -36,8 +36,14 @@ func TestBenchServers(t *testing.T) {
 
 // A target whose command is wrong would never be measured.
 func TestCommandsOfTheTargetsExist(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	require.NoError(t, err)
 	for _, command := range bench.TargetCommands() {
 		words := strings.Fields(command)
+		if words[0] == "make" {
+			require.Regexp(t, `(?m)^`+words[1]+`:`, string(makefile))
+			continue
+		}
 		require.Equal(t, "bellwire", words[0])
 		_, err := parse(words[1:], func(string) string { return "" }, &bytes.Buffer{}, &bytes.Buffer{})
 		require.NoError(t, err, command)
