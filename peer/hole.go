@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"container/list"
 	"context"
 	"slices"
 	"time"
@@ -28,12 +29,13 @@ type hole struct {
 	asked    time.Duration // when; 0: it waits for its turn
 	held     []Kept        // live ones behind it; or the older ones that have come so far
 	bytes    int           // of held
+	place    *list.Element // in wanted, while it is there
 }
 
 // holes are those of one origin, in the order in which they ask.
 type holes struct {
-	asked  []*hole // oldest first
-	wanted []*hole
+	asked  []*hole   // oldest first
+	wanted list.List // of *hole. A peer chooses how many and which go early, so none may cost a walk
 	bytes  int
 }
 
@@ -47,11 +49,11 @@ func (h *holes) deadline() time.Duration {
 
 // want begins to ask for what a stream lacks. It reports whether it may.
 func (o *origin) want(now time.Duration, h *hole) bool {
-	if o.link == nil || len(o.holes.wanted) >= maxWanted || o.core.cfg.without.fetch {
+	if o.link == nil || o.holes.wanted.Len() >= maxWanted || o.core.cfg.without.fetch {
 		return false
 	}
 	h.stream.hole = h
-	o.holes.wanted = append(o.holes.wanted, h)
+	h.place = o.holes.wanted.PushBack(h)
 	o.holes.bytes += h.bytes
 	o.askNext(now)
 	return true
@@ -59,13 +61,10 @@ func (o *origin) want(now time.Duration, h *hole) bool {
 
 // askNext sends questions as long as there may be more under way.
 func (o *origin) askNext(now time.Duration) {
-	for len(o.holes.wanted) > 0 && len(o.holes.asked) < maxFetches && o.link != nil {
-		h := o.holes.wanted[0]
-		o.holes.wanted = o.holes.wanted[1:]
+	for o.holes.wanted.Len() > 0 && len(o.holes.asked) < maxFetches && o.link != nil {
+		h := o.holes.wanted.Front().Value.(*hole)
+		o.holes.unlist(h)
 		o.askFor(now, h)
-	}
-	if len(o.holes.wanted) == 0 {
-		o.holes.wanted = nil
 	}
 }
 
@@ -130,15 +129,20 @@ func (o *origin) miss(r *remote, next uint64) {
 // remove takes a hole from the lists.
 func (o *origin) remove(h *hole) {
 	h.stream.hole = nil
-	for _, list := range []*[]*hole{&o.holes.asked, &o.holes.wanted} {
-		for i, other := range *list {
-			if other == h {
-				*list = append((*list)[:i], (*list)[i+1:]...)
-				break
-			}
-		}
-	}
+	o.holes.unlist(h)
 	o.holes.bytes -= h.bytes
+}
+
+// unlist takes a hole from the list that it is in, if any.
+func (hs *holes) unlist(h *hole) {
+	if h.place != nil {
+		hs.wanted.Remove(h.place)
+		h.place = nil
+		return
+	}
+	if i := slices.Index(hs.asked, h); i >= 0 {
+		hs.asked = slices.Delete(hs.asked, i, i+1)
+	}
 }
 
 // close ends a hole: what has not come is missed, and what was held goes on. again: what lacks then may be asked for. If
@@ -292,10 +296,9 @@ func (o *origin) postpone(waited time.Duration) {
 
 // suspend has all questions wait for another link: the one that they went to is gone.
 func (o *origin) suspend() {
-	for _, h := range o.holes.asked {
-		h.asked = 0
+	for _, h := range slices.Backward(o.holes.asked) {
+		h.asked, h.place = 0, o.holes.wanted.PushFront(h)
 	}
-	o.holes.wanted = append(o.holes.asked, o.holes.wanted...)
 	o.holes.asked = nil
 }
 
@@ -313,10 +316,9 @@ func (o *origin) resume(l *link, now time.Duration) {
 func (o *origin) abandon(now time.Duration) {
 	link := o.link
 	o.link = nil // so that nothing more is asked
-	all := slices.Concat(o.holes.asked, o.holes.wanted)
-	o.holes.asked, o.holes.wanted = nil, nil
-	for _, h := range all {
-		if o.close(o.core.ctx, now, h, false) != nil {
+	o.suspend()
+	for o.holes.wanted.Len() > 0 {
+		if o.close(o.core.ctx, now, o.holes.wanted.Front().Value.(*hole), false) != nil {
 			break // the mesh closes: nothing goes on
 		}
 	}
@@ -378,5 +380,5 @@ func (o *origin) settled() bool {
 		return false
 	}
 	defer o.mu.Unlock()
-	return len(o.holes.asked) == 0 && len(o.holes.wanted) == 0
+	return len(o.holes.asked) == 0 && o.holes.wanted.Len() == 0
 }

@@ -161,7 +161,7 @@ func (g *simGate) ready() bool {
 		if o == nil || g.sim.now-o.metAt < simCatchUp {
 			return false
 		}
-		if m := g.core.members[slot.name]; m != nil && m.origin != nil && len(m.origin.holes.asked)+len(m.origin.holes.wanted) > 0 {
+		if m := g.core.members[slot.name]; m != nil && m.origin != nil && len(m.origin.holes.asked)+m.origin.holes.wanted.Len() > 0 {
 			return false
 		}
 	}
@@ -232,7 +232,7 @@ func (g *simGate) measure() {
 		if o := e.link.origin; o != nil {
 			s.gauge("held bytes", o.holes.bytes, maxHeldBytes+maxFetched+maxPayload)
 			s.gauge("questions under way", len(o.holes.asked), maxFetches)
-			s.gauge("questions that wait", len(o.holes.wanted), maxWanted+maxFetches)
+			s.gauge("questions that wait", o.holes.wanted.Len(), maxWanted+maxFetches)
 			for _, h := range o.holes.asked {
 				s.gauge("messages held of a stream", len(h.held), maxKept)
 			}
