@@ -47,6 +47,18 @@ func (h *holes) deadline() time.Duration {
 	return h.asked[0].asked + fetchWithin
 }
 
+// unlist takes one from the list that it is in, if any.
+func (h *holes) unlist(one *hole) {
+	if one.place != nil {
+		h.wanted.Remove(one.place)
+		one.place = nil
+		return
+	}
+	if i := slices.Index(h.asked, one); i >= 0 {
+		h.asked = slices.Delete(h.asked, i, i+1)
+	}
+}
+
 // want begins to ask for what a stream lacks. It reports whether it may.
 func (o *origin) want(now time.Duration, h *hole) bool {
 	if o.link == nil || o.holes.wanted.Len() >= maxWanted || o.core.cfg.without.fetch {
@@ -131,18 +143,6 @@ func (o *origin) remove(h *hole) {
 	h.stream.hole = nil
 	o.holes.unlist(h)
 	o.holes.bytes -= h.bytes
-}
-
-// unlist takes a hole from the list that it is in, if any.
-func (hs *holes) unlist(h *hole) {
-	if h.place != nil {
-		hs.wanted.Remove(h.place)
-		h.place = nil
-		return
-	}
-	if i := slices.Index(hs.asked, h); i >= 0 {
-		hs.asked = slices.Delete(hs.asked, i, i+1)
-	}
 }
 
 // close ends a hole: what has not come is missed, and what was held goes on. again: what lacks then may be asked for. If
