@@ -27,12 +27,13 @@ const (
 	Late                   // no HELLO in time
 	Crowded                // too many connections without HELLO
 	Failed                 // the connection broke; never sent
+	Disbelieved            // the certificate with which it was made is not believed any more
 	reasons
 )
 
 var whyText = [reasons]string{
 	"bye", "other fleet", "version", "wrong name", "name in use", "too many peers", "older life", "self", "linked already",
-	"not supported", "broken", "bomb", "silent", "late", "crowded", "connection failed",
+	"not supported", "broken", "bomb", "silent", "late", "crowded", "connection failed", "certificate not believed any more",
 }
 
 // String is the reason in words.

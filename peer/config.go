@@ -36,12 +36,14 @@ type Config struct {
 	// Peers are addresses that are dialled for ever, besides those that SetPeers names.
 	Peers []string
 	// TLS is this gateway's certificate and the fleet's CA (Certificates, RootCAs and ClientCAs). Nil: plain TCP, on
-	// loopback only.
+	// loopback only. The host at which another gateway is means nothing, so that the chain of one that is dialled is
+	// verified against RootCAs alone, or with InsecureSkipVerify by VerifyConnection alone. Certificates that change
+	// while links stand come from its callbacks; then Mesh.Recheck is to be called.
 	TLS *tls.Config
 
 	// Retain is how many bytes of batches are kept until all peers have acknowledged them. Default DefaultRetain.
 	Retain int
-	// Silence is how long nothing may be heard of a linked peer. Default DefaultSilence.
+	// Silence is how long nothing may be heard of a linked peer, at least a second. Default DefaultSilence.
 	Silence time.Duration
 	// Hold is how long a peer's streams are kept open after its link has gone, before their subscribers are told that
 	// it is lost: it may be a partition. Default DefaultHold.

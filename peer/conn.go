@@ -102,7 +102,8 @@ func (c *conn) prove(e *endpoint) error {
 	if err := t.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS: %w", err)
 	}
-	certificates := t.ConnectionState().PeerCertificates
+	state := t.ConnectionState()
+	certificates := state.PeerCertificates
 	if len(certificates) == 0 {
 		return &CloseError{Why: WrongName, Text: "no certificate"}
 	}
@@ -114,6 +115,9 @@ func (c *conn) prove(e *endpoint) error {
 		return &CloseError{Why: OtherFleet, Text: "its certificate is of " + cluster}
 	}
 	e.proven = name
+	if verify := c.mesh.cfg.TLS.VerifyConnection; verify != nil {
+		e.believed = func() error { return verify(state) }
+	}
 	return nil
 }
 

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -70,7 +71,18 @@ func (c *core) open(now time.Duration, e endpoint, wake func()) *link {
 	if l.dialled {
 		l.say(c.hello(now, l.looksFor).frame())
 	}
+	l.recheck() // what is believed may have changed since the handshake
 	return l
+}
+
+// recheck closes the links whose certificates are not believed any more.
+func (c *core) recheck() {
+	c.mu.Lock()
+	links := slices.Collect(maps.Keys(c.links))
+	c.mu.Unlock()
+	for _, l := range links {
+		l.recheck()
+	}
 }
 
 // hello is this gateway's first frame to a peer, whose name may not be known yet.
@@ -278,10 +290,7 @@ func (c *core) count(why Why) {
 func (c *core) tick(now time.Duration, run func(func())) {
 	c.log.tick(now)
 	c.mu.Lock()
-	links := make([]*link, 0, len(c.links))
-	for l := range c.links {
-		links = append(links, l)
-	}
+	links := slices.Collect(maps.Keys(c.links))
 	var due []*origin
 	var forget []string
 	for _, m := range c.members {

@@ -38,6 +38,8 @@ type endpoint struct {
 	address  string // of the other side
 	looksFor string // the gateway that was dialled, if it is known
 	proven   string // the name on its certificate; empty without TLS
+	// believed asks again whether its certificate is; nil: whoever got in once is.
+	believed func() error
 	begun    time.Duration
 }
 
@@ -105,6 +107,16 @@ func (l *link) say(frame []byte) {
 	}
 	l.mu.Unlock()
 	l.wake()
+}
+
+// recheck ends the link if its certificate is not believed any more.
+func (l *link) recheck() {
+	if l.believed == nil {
+		return
+	}
+	if err := l.believed(); err != nil {
+		l.fail(&CloseError{Why: Disbelieved, Text: err.Error()})
+	}
 }
 
 // fail ends the link; the first reason counts.

@@ -93,6 +93,9 @@ func (c *Config) complete() error {
 	}
 	c.Retain = cmp.Or(c.Retain, DefaultRetain)
 	c.Silence, c.Hold = cmp.Or(c.Silence, DefaultSilence), cmp.Or(c.Hold, DefaultHold)
+	if c.Silence < 2*beatEvery {
+		return fmt.Errorf("peer: Silence of %v: want at least %v, as a heartbeat comes every %v", c.Silence, 2*beatEvery, beatEvery)
+	}
 	c.Most, c.greeting = cmp.Or(c.Most, DefaultPeers), cmp.Or(c.greeting, defaultGreeting)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -194,6 +197,10 @@ func (m *Mesh) Addr() net.Addr {
 // under the stream's lock. It never blocks, and copies the payload. Held is released once: when the peers that keep up
 // have it, half a second later at the latest, or before Broadcast returns if there is no peer.
 func (m *Mesh) Broadcast(message Message) { m.core.log.add(&message) }
+
+// Recheck asks Config.TLS.VerifyConnection about all links once more, and closes those whose certificates it does not
+// believe any more. Call it when what it believes has changed.
+func (m *Mesh) Recheck() { m.core.recheck() }
 
 // Links lists the peers that have been linked or are tried in vain, by name.
 func (m *Mesh) Links() []LinkState {

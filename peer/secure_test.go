@@ -13,9 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/url"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +154,7 @@ func TestPlainRefused(t *testing.T) {
 		"TLS has no certificate": func(c *Config) { c.TLS = &tls.Config{} },
 		"and this is a of test":  func(c *Config) { c.TLS = newAuthority(t).config("test", "b", nil) },
 		"cannot be negative":     func(c *Config) { c.Hold = -1 },
+		"want at least 1s":       func(c *Config) { c.Silence = 300 * time.Millisecond },
 	} {
 		cfg := good
 		change(&cfg)
@@ -308,6 +312,53 @@ func TestOwnCheck(t *testing.T) {
 	}
 }
 
+// lines are those of a log, as many as fit.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	select {
+	case l <- string(b):
+	default:
+	}
+	return len(b), nil
+}
+
+// TestRecheck has what is believed change while links stand: those that are not believed any more are closed, and the
+// others are not. Both sides say why.
+func TestRecheck(t *testing.T) {
+	ca := newAuthority(t)
+	var doubted atomic.Pointer[string]
+	told := make(lines, 100)
+	_, meshes := fleet(t, 3, func(i int, c *Config) {
+		c.TLS = ca.config("test", string(rune('a'+i)), nil)
+		if i > 0 {
+			c.Logger = slog.New(slog.NewTextHandler(told, nil))
+			return
+		}
+		c.TLS.VerifyConnection = func(s tls.ConnectionState) error {
+			if name := doubted.Load(); name != nil && s.PeerCertificates[0].URIs[0].Path == "/gateway/"+*name {
+				return errors.New("it was lost in a taxi")
+			}
+			return nil
+		}
+	})
+	a := meshes[0]
+	a.Recheck()
+	meshes[1].Recheck() // it has nothing to ask
+	require.Zero(t, a.Totals().Refused[Disbelieved])
+	lost, nobody := "b", "nobody"
+	doubted.Store(&lost)
+	require.True(t, linked(a, "b", "c"), "nobody has asked")
+	a.Recheck()
+	eventually(t, "it is closed", func() bool { return a.Totals().Refused[Disbelieved] == 1 && !linked(a, "b") })
+	require.True(t, linked(a, "c"))
+	for !strings.Contains(<-told, `"the other side says: certificate not believed any more: it was lost in a taxi"`) {
+		continue
+	}
+	doubted.Store(&nobody)
+	eventually(t, "it is believed again", func() bool { return linked(a, "b", "c") })
+}
+
 // TestLyingLength sends a frame that says it is longer than any may be.
 func TestLyingLength(t *testing.T) {
 	m := start(t, newHost(t, 1), "a", nil)
@@ -383,24 +434,6 @@ func TestCredit(t *testing.T) {
 	require.Len(t, back, 1000)
 	hosts[0].publish("broadcast/x", "x", held)
 	require.Len(t, back, 1001)
-}
-
-// TestBackPressure has a gateway wait for publish credit: it reads nothing meanwhile, keeps its link, and has lost
-// nothing when it goes on.
-func TestBackPressure(t *testing.T) {
-	hosts, meshes := fleet(t, 2, func(_ int, c *Config) { c.Silence = 300 * time.Millisecond })
-	credit := make(chan struct{})
-	hosts[1].credit.Store(&credit)
-	for i := 1; i <= 100; i++ {
-		hosts[0].publish("broadcast/x", fmt.Sprint(i), nil)
-	}
-	begun := meshes[0].now()
-	eventually(t, "time goes by", func() bool { return meshes[0].now()-begun > time.Second })
-	require.True(t, linked(meshes[0], "b"))
-	require.True(t, linked(meshes[1], "a"))
-	close(credit)
-	eventually(t, "all have come", func() bool { return len(hosts[1].saw(hosts[0].life)) == 100 })
-	require.Equal(t, numbers(1, 100), hosts[1].saw(hosts[0].life))
 }
 
 // TestJoinsAndLeaves has a gateway come while others run, and go (BC-13).

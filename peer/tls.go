@@ -15,6 +15,8 @@ func (c *Config) checkTLS() error {
 		return errors.New("peer: TLS has no certificate")
 	case c.TLS.RootCAs == nil || c.TLS.ClientCAs == nil:
 		return errors.New("peer: TLS needs the CA of the fleet as both RootCAs and ClientCAs")
+	case c.TLS.InsecureSkipVerify && c.TLS.VerifyConnection == nil:
+		return errors.New("peer: TLS has InsecureSkipVerify and nothing else that verifies: want VerifyConnection")
 	}
 	for _, own := range c.TLS.Certificates {
 		leaf := own.Leaf
@@ -36,20 +38,38 @@ func (c *Config) checkTLS() error {
 }
 
 func (c *Config) serverTLS() *tls.Config {
-	t := c.TLS.Clone()
+	t := welcoming(c.TLS)
+	if ask := c.TLS.GetConfigForClient; ask != nil {
+		t.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			next, err := ask(hello)
+			if next == nil || err != nil {
+				return next, err
+			}
+			return welcoming(next), nil
+		}
+	}
+	return t
+}
+
+// welcoming is a configuration as the end that was dialled has it.
+func welcoming(config *tls.Config) *tls.Config {
+	t := config.Clone()
 	t.MinVersion = tls.VersionTLS13
 	t.ClientAuth = tls.RequireAndVerifyClientCert
 	t.SessionTicketsDisabled = true // a certificate is looked at each time
 	return t
 }
 
-// clientTLS verifies the chain, and what Config.TLS itself wants to see: who is there is said by the URI in the certificate,
-// not by where it was reached.
+// clientTLS verifies the chain and not the host: who is there is said by the URI in the certificate, not by where it was
+// reached.
 func (c *Config) clientTLS() *tls.Config {
 	t := c.TLS.Clone()
 	t.MinVersion = tls.VersionTLS13
-	t.InsecureSkipVerify = true // replaced by VerifyConnection
 	t.ClientSessionCache = nil
+	if t.InsecureSkipVerify {
+		return t // VerifyConnection does it
+	}
+	t.InsecureSkipVerify = true
 	roots, more := c.TLS.RootCAs, c.TLS.VerifyConnection
 	t.VerifyConnection = func(s tls.ConnectionState) error {
 		if len(s.PeerCertificates) == 0 {
