@@ -12,6 +12,7 @@ import (
 
 	"github.com/bellwire/bellwire/gateway"
 	"github.com/bellwire/bellwire/gateway/central"
+	"github.com/bellwire/bellwire/gateway/secure"
 	"github.com/bellwire/bellwire/wire"
 )
 
@@ -53,13 +54,8 @@ func newCentralService(s Settings, log *slog.Logger) *centralService {
 }
 
 // centralConfig is what package central asks for, but for what is between it and the gateway.
-func centralConfig(s Settings, log *slog.Logger) (central.Config, error) {
-	cfg := central.Config{Prefix: centralPrefix(s.Cluster), Insecure: s.Insecure, Logger: log}
-	config, _, err := fleetTLS(s)
-	if err != nil {
-		return cfg, fmt.Errorf("config: %w", err)
-	}
-	cfg.TLS = config
+func centralConfig(s Settings, f *secure.Fleet, log *slog.Logger) (central.Config, error) {
+	cfg := central.Config{Prefix: centralPrefix(s.Cluster), TLS: fleetTLS(f), Insecure: s.Insecure, Logger: log}
 	if !s.sharesCentral() {
 		cfg.Embedded = central.Embedded{Listen: s.CentralListen, Dir: s.Data}
 		return cfg, nil
@@ -84,8 +80,8 @@ func centralPrefix(cluster string) string {
 }
 
 // attach makes the service for a gateway that has been made and does not serve yet.
-func (c *centralService) attach(g *gateway.Gateway, s Settings) error {
-	cfg, err := centralConfig(s, c.log)
+func (c *centralService) attach(g *gateway.Gateway, s Settings, f *secure.Fleet) error {
+	cfg, err := centralConfig(s, f, c.log)
 	if err != nil {
 		return err
 	}

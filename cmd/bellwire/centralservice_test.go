@@ -58,7 +58,7 @@ func TestCentralConfig(t *testing.T) {
 	} {
 		s, err := shown(t, nil, strings.Fields(flags)...)
 		require.NoError(t, err, flags)
-		got, err := centralConfig(s.Settings, log)
+		got, err := centralConfig(s.Settings, nil, log)
 		require.NoError(t, err, flags)
 		want.Logger = log
 		require.Equal(t, want, got, flags)

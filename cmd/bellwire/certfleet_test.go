@@ -31,7 +31,7 @@ func TestFleetCertificates(t *testing.T) {
 			"--peer-listen=10.0.0.1:7313", "--cluster=north", "--fleet-ca=fleet-ca.pem", "--fleet-cert=fleet-gw-1.pem", "--fleet-key=fleet-gw-1-key.pem",
 		}, more...)...)
 		require.NoError(t, err)
-		cfg, err := fullConfig(s.Settings, slog.New(slog.DiscardHandler), nil)
+		cfg, _, err := fullConfig(s.Settings, slog.New(slog.DiscardHandler), nil)
 		if err != nil {
 			return "", err
 		}

@@ -170,7 +170,7 @@ func (e *effective) changes(next *effective) (live, restart []string) {
 	for _, row := range settingTable {
 		switch {
 		case reflect.DeepEqual(row.target(&e.Settings), row.target(&next.Settings)):
-		case row.live():
+		case row.live() && (row.section() != "fleet" || e.Fleet.whole() == next.Fleet.whole()):
 			live = append(live, row.key)
 		default:
 			restart = append(restart, row.key)

@@ -317,6 +317,29 @@ func TestAddressesThatAreFine(t *testing.T) {
 	}
 }
 
+// TestFleetFilesAreLive: other files are taken over, but whether there are any is not.
+func TestFleetFilesAreLive(t *testing.T) {
+	const one, two = "fleet: {ca: a, cert: b, key: c}\n", "fleet: {ca: a, cert: d, key: e}\n"
+	for _, test := range []struct {
+		before, after string
+		live, restart []string
+	}{
+		{one, two, []string{"fleet.cert", "fleet.key"}, nil},
+		{"", one, nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
+		{one, "", nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
+	} {
+		file := writeFile(t, test.before)
+		before, err := shown(t, nil, "--config", file, "--peer-listen=127.0.0.1:1")
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(file, []byte(test.after), 0o600))
+		after, err := before.reload()
+		require.NoError(t, err)
+		live, restart := before.changes(after)
+		require.Equal(t, test.live, live)
+		require.Equal(t, test.restart, restart)
+	}
+}
+
 func TestReloadReadsTheFileAgain(t *testing.T) {
 	file := writeFile(t, "limits: {pending_age: 7s}\nlog: {level: debug}\n")
 	before, err := shown(t, map[string]string{"BELLWIRE_LOOPS": "2"}, "--config", file, "--limits-subscriptions=9")

@@ -44,7 +44,7 @@ func (c *configCheckCmd) Run(e *env) error {
 	if err := (&effective{Settings: settings, origins: origins}).check(); err != nil {
 		return err
 	}
-	if _, err := fullConfig(settings, slog.New(slog.DiscardHandler), nil); err != nil {
+	if _, _, err := fullConfig(settings, slog.New(slog.DiscardHandler), nil); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s: good, %d of %d settings\n", c.File, len(origins), len(settingTable))
@@ -106,9 +106,9 @@ const sampleHead = `# Settings of a Bellwire gateway: every one, with its defaul
 # A flag wins over the environment, the environment over this file, this file over the defaults: limits.frame is the flag
 # --limits-frame and the variable BELLWIRE_LIMITS_FRAME. Durations are 500ms, 30s, 10m, 1h; sizes are bytes or 64KiB,
 # 32MiB. Files are looked for from the directory that the gateway is started in, so write whole paths in a service.
-# SIGHUP makes a running gateway read this file again, and the files that tls, tokens, revoked and policy name, changed or
-# not. It takes over these, log.level and the limits, but for those that say that they change at a restart, and opens the
-# audit file anew. All other settings change at a restart.
+# SIGHUP makes a running gateway read this file again, and the files that tls, tokens, revoked, policy and fleet name,
+# changed or not. It takes over these, log.level and the limits, but for those that say that they change at a restart, and
+# opens the audit file anew. All other settings change at a restart.
 `
 
 // sampleConfig is what `config init` prints: settingTable as YAML.

@@ -29,7 +29,7 @@ func (s setting) live() bool {
 	if slices.Contains(fixedLimits, s.key) || strings.HasPrefix(s.key, "limits.replay.") {
 		return false
 	}
-	for _, section := range []string{"limits.", "tls.", "tokens."} {
+	for _, section := range []string{"limits.", "tls.", "tokens.", "fleet."} {
 		if strings.HasPrefix(s.key, section) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellwire/bellwire/gateway"
+	"github.com/bellwire/bellwire/gateway/secure"
 )
 
 // gatewayConfig is the one place where settings become what package gateway asks for.
@@ -41,36 +42,38 @@ func gatewayConfig(s Settings, log *slog.Logger) gateway.Config {
 	return cfg
 }
 
-// fullConfig is gatewayConfig with what stands in files: whom to believe, and who may what. It is read anew at each
-// reload; tickets is the secret of session tickets if no file has one.
-func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, error) {
+// fullConfig is gatewayConfig with what stands in files: whom to believe, and who may what; and how the gateway proves
+// itself to others, nil if it does not. It is read anew at each reload; tickets is the secret of session tickets if no
+// file has one.
+func fullConfig(s Settings, log *slog.Logger, tickets []byte) (gateway.Config, *secure.Fleet, error) {
 	cfg := gatewayConfig(s, log)
-	var err error
+	proof, err := readProof(s)
+	if err != nil {
+		return cfg, nil, fmt.Errorf("config: %w", err)
+	}
+	joinFleet(&cfg, s, proof)
 	if cfg.Trust, err = newTrust(trustPaths{
 		Certificate: s.TLS.Certificate, Key: s.TLS.Key, DeviceCA: s.TLS.DeviceCA, CRL: s.TLS.CRL,
 		Mapping: s.TLS.Mapping, Curves: s.TLS.Curves, Tickets: s.TLS.Tickets,
 		Drawn: tickets, TokenKeys: s.Tokens.Keys, Static: s.Tokens.Static, Revoked: s.Revoked,
 	}); err != nil {
-		return cfg, fmt.Errorf("config: %w", err)
-	}
-	if err := joinFleet(&cfg, s); err != nil {
-		return cfg, err
+		return cfg, nil, fmt.Errorf("config: %w", err)
 	}
 	if s.Policy != "" {
 		var quotas map[string]quota
 		if cfg.Policy, quotas, err = readPolicyFile(s.Policy); err != nil {
-			return cfg, fmt.Errorf("config: policy: %w", err)
+			return cfg, nil, fmt.Errorf("config: policy: %w", err)
 		}
 		cfg.Quotas = gatewayQuotas(quotas)
 	}
 	for i, network := range s.ProxyFrom {
 		prefix, err := netip.ParsePrefix(network)
 		if err != nil {
-			return cfg, fmt.Errorf("config: proxy_from[%d]: %q is not a network: write one such as 10.0.0.0/8", i, network)
+			return cfg, nil, fmt.Errorf("config: proxy_from[%d]: %q is not a network: write one such as 10.0.0.0/8", i, network)
 		}
 		cfg.ProxyFrom = append(cfg.ProxyFrom, prefix.Masked())
 	}
-	return cfg, nil
+	return cfg, proof, nil
 }
 
 func gatewayQuotas(quotas map[string]quota) map[string]gateway.Quota {

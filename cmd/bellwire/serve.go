@@ -42,7 +42,7 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	}
 	tickets := make([]byte, 32)
 	_, _ = rand.Read(tickets) // never fails
-	cfg, err := fullConfig(s.Settings, log, tickets)
+	cfg, proof, err := fullConfig(s.Settings, log, tickets)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 	if file != nil {
 		defer file.Close()
 	}
-	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
+	v := &service{env: e, settings: s, log: log, level: level, audit: file, tickets: tickets, proof: proof, drain: s.Drain, reloads: make(chan chan<- error), ended: make(chan struct{})}
 	cfg.Audit = audit
 	v.admins(&cfg)
 	if v.central = newCentralService(s.Settings, log); v.central != nil {
@@ -64,7 +64,7 @@ func (c *serveCmd) Run(e *env, s *effective) error {
 		return err
 	}
 	if v.central != nil {
-		if err := v.central.attach(v.gateway, s.Settings); err != nil {
+		if err := v.central.attach(v.gateway, s.Settings, proof); err != nil {
 			return err
 		}
 		v.last = cfg
@@ -122,7 +122,8 @@ type service struct {
 	audit    *auditFile    // nil: refusals are written elsewhere or nowhere
 	drain    DrainSettings // as it started
 	trust    atomic.Pointer[secure.Trust]
-	tickets  []byte // what makes session tickets where no file says so: a reload keeps them good
+	tickets  []byte        // what makes session tickets where no file says so: a reload keeps them good
+	proof    *secure.Fleet // to other gateways; nil: none. Reloads renew it
 	leaving  bool
 	reloads  chan chan<- error // requests to reload; the answer is sent
 	ended    chan struct{}     // closed when nobody listens any more
@@ -212,18 +213,35 @@ func (v *service) leave() {
 }
 
 func (v *service) reloadGateway(s Settings) error {
-	cfg, err := fullConfig(s, v.log, v.tickets)
+	cfg, proof, err := fullConfig(s, v.log, v.tickets)
 	if err != nil {
 		return err
 	}
 	v.ruling.Lock()
 	defer v.ruling.Unlock()
+	undo, err := v.renew(s, proof)
+	if err != nil {
+		return err
+	}
 	if err := v.gateway.Reload(v.fleet.over(cfg)); err != nil {
+		undo()
 		return err
 	}
 	v.last = cfg
 	v.trust.Store(cfg.Trust)
 	return nil
+}
+
+// renew has the gateway prove itself to others with what was read now. Whether it does at all changes at a restart.
+func (v *service) renew(s Settings, next *secure.Fleet) (undo func(), err error) {
+	if v.proof == nil || next == nil {
+		return func() {}, nil
+	}
+	before, err := v.proof.Renew(next)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", inFile("fleet.cert", s.Fleet.Cert, err))
+	}
+	return func() { _, _ = v.proof.Renew(before) }, nil // it is the same gateway's
 }
 
 // requestReload is reload for other goroutines.

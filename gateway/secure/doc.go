@@ -48,7 +48,7 @@
 // # Between gateways
 //
 // The gateways of a fleet have a CA of their own, and certificates that name one
-// gateway of one fleet, bellwire://CLUSTER/gateway/NAME. [FleetTLS] is the
+// gateway of one fleet, bellwire://CLUSTER/gateway/NAME. [Fleet] is the
 // configuration for both ends of their links.
 //
 // # Issuing

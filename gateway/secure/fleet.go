@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,18 +30,31 @@ func (a *Authority) FleetGateway(name *url.URL, p Period) (Pair, error) {
 // dial it.
 var fleetUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 
-// FleetTLS is the configuration for both ends of links between gateways, of the
-// contents of PEM files: the certificate of the fleet's CA, this gateway's own
-// and its key. It speaks TLS 1.3 and believes a certificate that the CA has
-// issued for both ends of a link and that is valid now, whatever host it is shown
-// at, since gateways have names and not hosts. WHICH gateway it is, it does not
-// check: whoever links has to compare the URI in the other's certificate
-// (ConnectionState.PeerCertificates[0].URIs) with the fleet and the name that the
-// other one gives.
+// Fleet is how a gateway proves itself to the others of its fleet, and whom it
+// believes. What it is made of can be renewed while links stand. It is safe for
+// concurrent use.
+//
+// It speaks TLS 1.3 and believes a certificate that the CA has issued for both ends
+// of a link and that is valid now, whatever host it is shown at, since gateways have
+// names and not hosts. WHICH gateway it is, it does not check: whoever links has to
+// compare the URI in the other's certificate (ConnectionState.PeerCertificates[0].URIs)
+// with the fleet and the name that the other one gives.
+type Fleet struct {
+	proof atomic.Pointer[fleetProof]
+}
+
+// fleetProof is what a Fleet is made of at a time. It does not change.
+type fleetProof struct {
+	own   tls.Certificate
+	roots *x509.CertPool
+}
+
+// NewFleet makes a Fleet of the contents of PEM files: the certificate of the
+// fleet's CA, or several, this gateway's own and its key.
 //
 // A certificate of another CA is an error, since nobody could ever believe it. One
 // that has expired is not: a gateway can serve its devices without the others.
-func FleetTLS(ca, cert, key []byte) (*tls.Config, error) {
+func NewFleet(ca, cert, key []byte) (*Fleet, error) {
 	issuers, err := ParseCertificates(ca)
 	if err != nil {
 		return nil, fmt.Errorf("the CA: %w", err)
@@ -69,13 +83,49 @@ func FleetTLS(ca, cert, key []byte) (*tls.Config, error) {
 			return nil, fmt.Errorf("the certificate: %w", err)
 		}
 	}
+	f := new(Fleet)
+	f.proof.Store(&fleetProof{own, roots})
+	return f, nil
+}
+
+// Certificate is this gateway's own.
+func (f *Fleet) Certificate() *x509.Certificate { return f.proof.Load().own.Leaf }
+
+// Renew has f prove itself and believe as next does, at all handshakes from now on.
+// Connections that stand are not looked at. It returns what f was before. The
+// certificate of another gateway is an error, and changes nothing.
+func (f *Fleet) Renew(next *Fleet) (before *Fleet, err error) {
+	proof, was := next.proof.Load(), f.proof.Load()
+	if have, want := fmt.Sprint(proof.own.Leaf.URIs), fmt.Sprint(was.own.Leaf.URIs); have != want {
+		return nil, fmt.Errorf("the certificate is that of %s, and until a restart this gateway is %s", have, want)
+	}
+	before = new(Fleet)
+	before.proof.Store(was)
+	f.proof.Store(proof)
+	return before, nil
+}
+
+// TLS is the configuration for both ends of links between gateways. It follows Renew.
+func (f *Fleet) TLS() *tls.Config {
+	c := f.proof.Load().config()
+	c.VerifyConnection = func(s tls.ConnectionState) error { return f.proof.Load().verify(s) }
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &f.proof.Load().own, nil }
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.proof.Load().config(), nil }
+	return c
+}
+
+func (p *fleetProof) config() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{own},
-		RootCAs: roots, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{p.own},
+		RootCAs: p.roots, ClientCAs: p.roots, ClientAuth: tls.RequireAndVerifyClientCert,
 		InsecureSkipVerify:     true, //nolint:gosec // VerifyConnection verifies all but the host name
-		VerifyConnection:       func(s tls.ConnectionState) error { return verifyFleet(roots, s.PeerCertificates, time.Now()) },
+		VerifyConnection:       p.verify,
 		SessionTicketsDisabled: true, // a link lives for days, and each one proves itself
-	}, nil
+	}
+}
+
+func (p *fleetProof) verify(s tls.ConnectionState) error {
+	return verifyFleet(p.roots, s.PeerCertificates, time.Now())
 }
 
 // verifyFleet: the roots have issued a certificate for both ends of a link.

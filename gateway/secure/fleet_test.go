@@ -69,16 +69,16 @@ func linked(t *testing.T, dials, listens *tls.Config) (dialing, listening error)
 	return dialing, <-done
 }
 
-// TestFleetTLS [BC-D9]: only gateways of the fleet link, at either end, whatever host they are at.
-func TestFleetTLS(t *testing.T) {
+// TestFleet [BC-D9]: only gateways of the fleet link, at either end, whatever host they are at.
+func TestFleet(t *testing.T) {
 	a, ca := fleetAuthority(t)
 	other, _ := fleetAuthority(t)
 	config := func(p Period) *tls.Config {
 		pair, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), p)
 		require.NoError(t, err)
-		c, err := FleetTLS(ca.Certificate, pair.Certificate, pair.Key)
+		f, err := NewFleet(ca.Certificate, pair.Certificate, pair.Key)
 		require.NoError(t, err)
-		return c
+		return f.TLS()
 	}
 	good := config(hourFrom(time.Now()))
 	dialing, listening := linked(t, good, config(hourFrom(time.Now())))
@@ -89,8 +89,13 @@ func TestFleetTLS(t *testing.T) {
 	require.NoError(t, err)
 	server, err := a.Gateway([]string{"gw.example"}, hourFrom(time.Now()))
 	require.NoError(t, err)
-	with := func(p Pair) *tls.Config {
+	changed := func() *tls.Config {
 		c := good.Clone()
+		c.GetClientCertificate, c.GetConfigForClient = nil, nil // they would give what it is a clone of
+		return c
+	}
+	with := func(p Pair) *tls.Config {
+		c := changed()
 		own, err := tls.X509KeyPair(p.Certificate, p.Key)
 		require.NoError(t, err)
 		c.Certificates = []tls.Certificate{own}
@@ -100,9 +105,9 @@ func TestFleetTLS(t *testing.T) {
 	}
 	strange, err := other.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now()))
 	require.NoError(t, err)
-	nobody := good.Clone()
+	nobody := changed()
 	nobody.Certificates = nil
-	old := good.Clone()
+	old := changed()
 	old.MaxVersion, old.MinVersion = tls.VersionTLS12, tls.VersionTLS12
 	for name, stranger := range map[string]*tls.Config{
 		"of another CA":                    with(strange),
@@ -122,13 +127,66 @@ func TestFleetTLS(t *testing.T) {
 	}
 
 	// The control: without its own check this end would believe the stranger.
-	blind := good.Clone()
+	blind := changed()
 	blind.VerifyConnection = nil
 	dialing, _ = linked(t, blind, with(device))
 	require.NoError(t, dialing)
 }
 
-func TestFleetTLSThatCannotBe(t *testing.T) {
+// TestFleetRenewed rolls the CA of a fleet over, one gateway after the other, with configurations that were made before:
+// at each step all link. In the end a certificate of the old CA is not believed any more.
+func TestFleetRenewed(t *testing.T) {
+	old, oldCA := fleetAuthority(t)
+	next, nextCA := fleetAuthority(t)
+	both := append(append([]byte(nil), oldCA.Certificate...), nextCA.Certificate...)
+	made := func(ca []byte, by *Authority, name string) *Fleet {
+		pair, err := by.FleetGateway(fleetName(t, "bellwire://north/gateway/"+name), hourFrom(time.Now()))
+		require.NoError(t, err)
+		f, err := NewFleet(ca, pair.Certificate, pair.Key)
+		require.NoError(t, err)
+		return f
+	}
+	gateways := []*Fleet{made(oldCA.Certificate, old, "a"), made(oldCA.Certificate, old, "b")}
+	config := []*tls.Config{gateways[0].TLS(), gateways[1].TLS()}
+	link := func(step string) {
+		for i := range config {
+			dialing, listening := linked(t, config[i], config[1-i].Clone())
+			require.NoError(t, dialing, step)
+			require.NoError(t, listening, step)
+		}
+	}
+	link("before")
+	for i, f := range gateways {
+		_, err := f.Renew(made(both, old, string(rune('a'+i))))
+		require.NoError(t, err)
+		link("believes both")
+	}
+	for i, f := range gateways {
+		_, err := f.Renew(made(both, next, string(rune('a'+i))))
+		require.NoError(t, err)
+		link("of the new CA")
+	}
+	stale := made(both, old, "c").TLS()
+	dialing, listening := linked(t, stale, config[0])
+	require.NoError(t, dialing)
+	require.NoError(t, listening, "the old CA is still believed")
+	before, err := gateways[0].Renew(made(nextCA.Certificate, next, "a"))
+	require.NoError(t, err)
+	link("without the old CA")
+	_, listening = linked(t, stale, config[0])
+	require.Error(t, listening)
+	dialing, _ = linked(t, config[0], stale)
+	require.Error(t, dialing)
+
+	_, err = gateways[0].Renew(made(nextCA.Certificate, next, "b"))
+	require.EqualError(t, err, "the certificate is that of [bellwire://north/gateway/b], and until a restart this gateway is [bellwire://north/gateway/a]")
+	_, err = gateways[0].Renew(before)
+	require.NoError(t, err)
+	_, listening = linked(t, stale, config[0])
+	require.NoError(t, listening, "it is as before")
+}
+
+func TestFleetThatCannotBe(t *testing.T) {
 	a, ca := fleetAuthority(t)
 	pair, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now()))
 	require.NoError(t, err)
@@ -149,18 +207,18 @@ func TestFleetTLSThatCannotBe(t *testing.T) {
 		{ca.Certificate, pair.Key, pair.Key, "failed to find"},
 		{ca.Certificate, pair.Certificate, encodePEM("ENCRYPTED PRIVATE KEY", []byte{1}), "is encrypted"},
 	} {
-		_, err := FleetTLS(test.ca, test.cert, test.key)
+		_, err := NewFleet(test.ca, test.cert, test.key)
 		require.ErrorContains(t, err, test.want)
 	}
 	expired, err := a.FleetGateway(fleetName(t, "bellwire://north/gateway/gw"), hourFrom(time.Now().Add(-2*time.Hour)))
 	require.NoError(t, err)
-	_, err = FleetTLS(ca.Certificate, expired.Certificate, expired.Key)
+	_, err = NewFleet(ca.Certificate, expired.Certificate, expired.Key)
 	require.NoError(t, err, "it cannot link, and serves its devices")
 	longer, err := sign(&x509.Certificate{
 		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: fleetUsages, SerialNumber: big.NewInt(7),
 	}, Period{From: time.Now(), For: 48 * time.Hour}, a.certificate, a.key, a.key)
 	require.NoError(t, err)
-	_, err = FleetTLS(ca.Certificate, longer.Certificate, longer.Key)
+	_, err = NewFleet(ca.Certificate, longer.Certificate, longer.Key)
 	require.NoError(t, err, "it is valid now, and outlives its CA")
 	require.Error(t, verifyFleet(x509.NewCertPool(), nil, time.Now()))
 }
