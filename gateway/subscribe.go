@@ -79,25 +79,18 @@ func (l *loop) maySubscribe(s *session, q wire.Subscribe) (code wire.Code, picky
 // granted asks for permission. A wildcard that is granted in part stands, and each
 // of its messages is asked for.
 func (l *loop) granted(s *session, q wire.Subscribe) (code wire.Code, picky bool) {
-	filter, asked, ok := string(q.Filter), ActionSubscribe, false
-	wild := wire.IsWildcard(q.Filter)
-	switch {
-	case q.PublishOnly:
+	asked := ActionSubscribe
+	if q.PublishOnly {
 		asked = ActionPublish
-		ok = l.g.may(s, asked, filter)
-	case wild:
-		cover := l.g.covers(s, filter)
-		ok, picky = cover != access.None, cover == access.Part
-	default:
-		ok = l.g.may(s, asked, filter)
 	}
+	cover := l.g.covers(s, asked, q.Filter)
 	switch {
-	case !ok:
+	case cover == access.None:
 		return wire.CodeNotGranted, false
-	case q.Start != wire.StartNow && !wild && !q.PublishOnly && s.tenant.usage.inDebt():
+	case q.Start != wire.StartNow && !wire.IsWildcard(q.Filter) && !q.PublishOnly && s.tenant.usage.inDebt():
 		return wire.CodeThrottled, false // a replay would add to it
 	}
-	return wire.CodeOK, picky
+	return wire.CodeOK, cover == access.Part
 }
 
 // subscribeGroup joins the sessions of this loop with the same wildcard. It
