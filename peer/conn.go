@@ -66,7 +66,7 @@ func (m *Mesh) run(c *conn, e endpoint) *CloseError {
 	if c.link == nil {
 		cause := closeError(err)
 		m.core.count(cause.Why)
-		m.log.Debug("peer not proven", "address", e.address, "why", cause.Error())
+		m.noteStranger(e, cause)
 		return cause
 	}
 	m.core.gone(c.link, m.now(), err)
@@ -82,13 +82,28 @@ func closeError(err error) *CloseError {
 	return &CloseError{Why: Failed, Text: err.Error()}
 }
 
-// note logs a link that has ended. Strangers are counted, not logged one by one at a level that is seen.
+// note logs a link that has ended.
 func (m *Mesh) note(l *link, cause *CloseError) {
+	if l.member == nil {
+		m.noteStranger(l.endpoint, cause)
+		return
+	}
 	level := slog.LevelInfo
-	if cause.quiet() || l.member == nil && !l.dialled {
+	if cause.Why == Linked {
 		level = slog.LevelDebug
 	}
 	m.log.Log(context.Background(), level, "peer link ended", "peer", l.hello.name, "address", l.address, "why", cause.Error())
+}
+
+// noteStranger says that somebody was not let in, one a minute where it is seen: all are counted. Why one that was dialled
+// is no link says tellFailed.
+func (m *Mesh) noteStranger(e endpoint, cause *CloseError) {
+	if !e.dialled && !cause.quiet() && !cause.Theirs {
+		m.strangers.Do(func() {
+			m.log.Warn("a stranger was refused where gateways link; more within the minute are only counted", "address", e.address, "why", cause.Error())
+		})
+	}
+	m.log.Debug("peer not linked", "address", e.address, "why", cause.Error())
 }
 
 // prove has TLS shake hands and takes the name from the certificate.

@@ -449,6 +449,32 @@ func TestAbandonedWhileClosing(t *testing.T) {
 	require.Equal(t, append(numbers(1, 1), "miss 2-4"), b.host.saw(a.host.life))
 }
 
+// TestToldAhead has TOPS say where a stream stands before its messages come, one of which does not: that one is asked for,
+// and none that is on its way is given up for it. If the origin leaves then, what has not come is announced.
+func TestToldAhead(t *testing.T) {
+	w, _, b, c := pair(t, nil)
+	o, l := c.ends[1].link.origin, c.ends[1].link
+	var tops topsWriter
+	tops.add("acme", "broadcast/x", 10)
+	tops.close()
+	_, body, _, err := nextFrame(tops.frames[0], maxFrame)
+	require.NoError(t, err)
+	require.NoError(t, o.tops(l.ctx, w.now, body))
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := o.find([]byte("acme"), []byte("broadcast/x"), 0)
+	require.NoError(t, o.deliver(l.ctx, w.now, r, 7, []byte("7")))
+	require.NoError(t, o.deliver(l.ctx, w.now, r, 9, []byte("9")))
+	q := o.question(r.hole)
+	require.Equal(t, []uint64{8, 9}, []uint64{q.from, q.to})
+	o.abandon(w.now)
+	require.Equal(t, []string{"7=7", "miss 8-8", "9=9"}, b.host.saw(o.life))
+
+	require.NoError(t, o.top(l.ctx, w.now, r, 12))
+	o.abandon(w.now)
+	require.Equal(t, "miss 10-11", b.host.saw(o.life)[3])
+}
+
 // TestAskedAgain has a link go that a question was under way on: it is asked again on the next one.
 func TestAskedAgain(t *testing.T) {
 	w, a, b, c := pair(t, func(c *Config) { c.Retain = 1000 })

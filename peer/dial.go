@@ -24,6 +24,7 @@ type dialer struct {
 	address string
 	name    string                 // of the gateway there; found out if discovery did not say. Of its own goroutine
 	key     string                 // that name as discovery said it, or empty
+	reached atomic.Pointer[string] // the name of who was linked there last; nil: nobody
 	tried   atomic.Bool            // there is a link, or there was a reason why not
 	failed  atomic.Pointer[string] // why it is not linked, as it was logged last; nil: it is, or was not tried
 	stop    context.CancelFunc
@@ -157,7 +158,9 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		return cause.Why, false
 	}
 	if d.key == "" {
-		d.name = c.link.hello.name
+		name := c.link.hello.name
+		d.name = name
+		d.reached.Store(&name)
 	}
 	return cause.Why, c.link.member != nil
 }

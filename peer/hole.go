@@ -94,15 +94,16 @@ func (o *origin) question(h *hole) fetch {
 
 // hold keeps a live message that is not the next one of its stream, and asks for what lies before.
 func (o *origin) hold(ctx context.Context, now time.Duration, r *remote, offset uint64, payload []byte) error {
-	h := r.hole
+	h, top := r.hole, uint64(0)
 	if h != nil && h.older {
+		top = h.top
 		if err := o.close(ctx, now, h, false); err != nil {
 			return err
 		}
 		h = nil
 	}
 	if h == nil {
-		h = &hole{stream: r, from: r.stream.Next(), to: offset}
+		h = &hole{stream: r, from: r.stream.Next(), to: offset, top: top}
 		o.member.tally.holes.Add(1)
 		if !o.want(now, h) {
 			return o.giveUpFor(ctx, r, offset, payload)
@@ -195,7 +196,9 @@ func (h *hole) behind(i int) *hole {
 // fill keeps the older messages that have come, and has the stream begin behind them if it has not yet.
 func (o *origin) fill(h *hole) {
 	r := h.stream
-	r.stream.Miss(h.to)
+	if r.stream.Next() == 0 {
+		r.stream.Miss(h.to)
+	}
 	older := h.held
 	end := h.to
 	if r.began != 0 {
@@ -318,8 +321,12 @@ func (o *origin) abandon(now time.Duration) {
 	o.link = nil // so that nothing more is asked
 	o.suspend()
 	for o.holes.wanted.Len() > 0 {
-		if o.close(o.core.ctx, now, o.holes.wanted.Front().Value.(*hole), false) != nil {
+		h := o.holes.wanted.Front().Value.(*hole)
+		if o.close(o.core.ctx, now, h, false) != nil {
 			break // the mesh closes: nothing goes on
+		}
+		if known := h.stream.stream.Next(); known != 0 && known < h.top {
+			o.miss(h.stream, h.top)
 		}
 	}
 	o.link = link
@@ -357,7 +364,7 @@ func (o *origin) top(ctx context.Context, now time.Duration, r *remote, next uin
 		if known != 0 {
 			to = r.began
 		}
-		r.known, r.filled = true, true
+		r.filled = true
 		if to > 1 && o.want(now, &hole{stream: r, older: true, from: max(to, olderWanted+1) - olderWanted, to: to, top: next}) {
 			return nil
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -23,18 +25,19 @@ var ErrClosed = errors.New("peer: the mesh is closed")
 
 // Mesh links this gateway with the others of its fleet. All methods are safe for concurrent use.
 type Mesh struct {
-	cfg   Config
-	core  *core
-	log   *slog.Logger
-	begun time.Time
-	ctx   context.Context
-	end   context.CancelFunc
-	ready chan struct{}
-	bound sync.Once
-	kicks chan struct{}
-	late  *time.Timer   // for the log's overdue
-	ended chan struct{} // closed when every goroutine is gone
-	tasks sync.WaitGroup
+	cfg       Config
+	core      *core
+	log       *slog.Logger
+	begun     time.Time
+	ctx       context.Context
+	end       context.CancelFunc
+	ready     chan struct{}
+	bound     sync.Once
+	kicks     chan struct{}
+	late      *time.Timer    // for the log's overdue
+	strangers rate.Sometimes // in the program's log
+	ended     chan struct{}  // closed when every goroutine is gone
+	tasks     sync.WaitGroup
 
 	mu       sync.Mutex
 	serving  bool
@@ -55,7 +58,8 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		cfg: cfg, log: cfg.Logger, begun: time.Now(), ready: make(chan struct{}), ended: make(chan struct{}),
-		kicks: make(chan struct{}, 1), conns: make(map[*conn]struct{}), dialers: make(map[string]*dialer),
+		strangers: rate.Sometimes{Interval: time.Minute},
+		kicks:     make(chan struct{}, 1), conns: make(map[*conn]struct{}), dialers: make(map[string]*dialer),
 	}
 	m.ctx, m.end = context.WithCancel(context.Background())
 	m.core = newCore(m.ctx, cfg, m.now)
@@ -207,7 +211,11 @@ func (m *Mesh) Links() []LinkState {
 	list := m.core.states(m.now())
 	m.mu.Lock()
 	for _, d := range m.dialers {
-		linked := func(l LinkState) bool { return l.Address == d.address || l.Name == d.key }
+		name := d.key
+		if reached := d.reached.Load(); reached != nil {
+			name = *reached
+		}
+		linked := func(l LinkState) bool { return l.Address == d.address || l.Name == name }
 		if why := d.failed.Load(); why != nil && !slices.ContainsFunc(list, linked) {
 			list = append(list, LinkState{Name: d.key, Address: d.address, State: "connecting", LastError: *why})
 		}

@@ -152,6 +152,7 @@ func TestPlainRefused(t *testing.T) {
 		"a run of 0":             func(c *Config) { c.Life++ },
 		"Streams and Source":     func(c *Config) { c.Source = nil },
 		"TLS has no certificate": func(c *Config) { c.TLS = &tls.Config{} },
+		"want VerifyConnection":  func(c *Config) { c.TLS = newAuthority(t).config("test", "a", nil); c.TLS.InsecureSkipVerify = true },
 		"and this is a of test":  func(c *Config) { c.TLS = newAuthority(t).config("test", "b", nil) },
 		"cannot be negative":     func(c *Config) { c.Hold = -1 },
 		"want at least 1s":       func(c *Config) { c.Silence = 300 * time.Millisecond },
@@ -309,6 +310,30 @@ func TestOwnCheck(t *testing.T) {
 		}
 		eventually(t, name, func() bool { return b.Totals().Refused[Failed] > 0 })
 		require.False(t, linked(b, "a"), name)
+	}
+}
+
+// TestWelcomeIsStrict has a configuration for each client that asks for less than links take.
+func TestWelcomeIsStrict(t *testing.T) {
+	ca := newAuthority(t)
+	lax := ca.config("test", "a", nil)
+	lax.ClientAuth, lax.MinVersion = tls.NoClientCert, tls.VersionTLS12
+	m := start(t, newHost(t, 1), "a", func(c *Config) {
+		c.TLS = ca.config("test", "a", nil)
+		c.TLS.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return lax, nil }
+	})
+	for _, dials := range []*tls.Config{
+		{RootCAs: ca.pool, InsecureSkipVerify: true},
+		{RootCAs: ca.pool, InsecureSkipVerify: true, Certificates: ca.config("test", "b", nil).Certificates, MaxVersion: tls.VersionTLS12},
+	} {
+		before := m.Totals().Refused[Failed]
+		conn, err := tls.Dial("tcp", m.Addr().String(), dials)
+		if err == nil {
+			_, err = conn.Read(make([]byte, 1))
+			_ = conn.Close()
+		}
+		require.Error(t, err)
+		eventually(t, "it is refused", func() bool { return m.Totals().Refused[Failed] > before })
 	}
 }
 
