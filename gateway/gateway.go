@@ -342,9 +342,8 @@ func (g *Gateway) adopt(ev gnet.EventLoop) *loop {
 // those that are fixed keep their value. Sessions that are open keep their
 // keepalive, AuthenticateWithin and UserTimeout; but each is asked about again: one
 // that is not proven any more is closed, a subscription that is not granted any more
-// is ended, within a second; and a link to a gateway whose certificate is not believed
-// any more is closed. So a program whose Authorize changes its mind calls this with
-// the same configuration. Its error names the field that is wrong; then all
+// is ended, within a second. So a program whose Authorize changes its mind calls this
+// with the same configuration. Its error names the field that is wrong; then all
 // stay as they were.
 func (g *Gateway) Reload(cfg Config) error {
 	lim := cfg.Limits
@@ -382,9 +381,6 @@ func (g *Gateway) Reload(cfg Config) error {
 	g.connects.SetBurst(burst)
 	g.limits.Store(&lim)
 	g.recheckAll()
-	if g.mesh != nil {
-		g.mesh.Recheck()
-	}
 	return nil
 }
 

@@ -125,6 +125,14 @@ func (g *Gateway) Links() []peer.LinkState {
 	return g.mesh.Links()
 }
 
+// RecheckLinks closes the links to gateways whose certificates Config.Peer.TLS does
+// not believe any more, see [peer.Mesh.Recheck]. A gateway that is alone does not mind.
+func (g *Gateway) RecheckLinks() {
+	if g.mesh != nil {
+		g.mesh.Recheck()
+	}
+}
+
 // SetPeers says at which addresses the other gateways are, by their names, as
 // something that discovers them found. It takes the place of what was said before;
 // Config.Peer.Peers stay. A gateway that is alone does not mind it.

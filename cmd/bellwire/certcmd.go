@@ -20,6 +20,7 @@ type certCmd struct {
 	Tickets certTicketsCmd `cmd:"" help:"Make the secret with which the gateways of a fleet resume one another's TLS sessions."`
 	FleetCA certFleetCACmd `cmd:"" name:"fleet-ca" help:"Make the CA of a fleet's gateways: fleet-ca.pem and, secret, fleet-ca-key.pem."`
 	Fleet   certFleetCmd   `cmd:"" help:"Make certificates with which the gateways of a fleet prove themselves to each other."`
+	NATS    certNATSCmd    `cmd:"" name:"nats" help:"Make certificates of a fleet's CA for the NATS servers of its central service, and for backends."`
 }
 
 // Help shows the shortest way.
@@ -30,7 +31,7 @@ func (c *certCmd) Help() string {
 		"bellwire cert issue acme/kitchen\n\n" +
 		"A gateway needs ca.pem, gateway.pem and gateway-key.pem; the device needs ca.pem, kitchen.pem and kitchen-key.pem. " +
 		"ca-key.pem stays with you. Gateways that link to each other have a CA of their own: bellwire cert fleet-ca, then " +
-		"bellwire cert fleet gw-1 gw-2. Files that are there are never written over, and no private key is ever printed."
+		"bellwire cert fleet gw-1 gw-2; the NATS servers of a central service and backends have certificates of it that are no gateway's: bellwire cert nats n1=192.0.2.11 shop. Files that are there are never written over, and no private key is ever printed."
 }
 
 // The files, in the directory that --dir names.

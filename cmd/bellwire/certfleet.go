@@ -2,7 +2,10 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net/url"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bellwire/bellwire/gateway/secure"
@@ -38,12 +41,9 @@ func (c *certFleetCACmd) Run(e *env) error {
 }
 
 type certFleetCmd struct {
-	credentialFlags
+	fleetIssuer
 	Gateways []string `arg:"" name:"gateway" help:"Names of gateways, as in their setting name; each gets a certificate that names it in the URI bellwire://CLUSTER/gateway/NAME."`
 	Cluster  string   `default:"bellwire" placeholder:"NAME" help:"The fleet, as in the setting cluster of its gateways."`
-	CA       string   `name:"ca" noenv:"" placeholder:"FILE" help:"Certificate of the fleet's CA. Default: fleet-ca.pem in --dir."`
-	CAKey    string   `name:"ca-key" noenv:"" placeholder:"FILE" help:"Its private key. Default: fleet-ca-key.pem in --dir."`
-	For      Lifetime `default:"365d" placeholder:"TIME" help:"How long it is valid."`
 }
 
 // Run makes the certificates.
@@ -56,6 +56,49 @@ func (c *certFleetCmd) Run(e *env) error {
 		}
 		names[i] = name
 	}
+	return c.issue(e, len(names), "Each gateway gets its two files as fleet.cert and fleet.key, and the CA's certificate as fleet.ca.",
+		func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error) {
+			issued, err = a.FleetGateway(names[i], p)
+			return "gateway " + c.Gateways[i] + " of " + c.Cluster, "fleet-" + c.Gateways[i], issued, err
+		})
+}
+
+type certNATSCmd struct {
+	fleetIssuer
+	Members []string `arg:"" name:"member" help:"NAME=ADDRESS,… for a NATS server and the DNS names and IP addresses at which it is reached; NAME alone for a backend."`
+}
+
+// Run makes the certificates.
+func (c *certNATSCmd) Run(e *env) error {
+	for _, member := range c.Members {
+		name, addresses, server := strings.Cut(member, "=")
+		if !filepath.IsLocal(name) || filepath.Base(name) != name || server && addresses == "" {
+			return exitWith(exitUsage, fmt.Errorf("%q: want NAME=ADDRESS,ADDRESS for a NATS server, or NAME for a backend", member))
+		}
+	}
+	return c.issue(e, len(c.Members), "A NATS server gets its two files for its clients and for its routes, with the CA's certificate, and verifies both; a backend shows its own and believes the CA.",
+		func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error) {
+			name, addresses, server := strings.Cut(c.Members[i], "=")
+			whose = "backend " + name
+			var reached []string
+			if server {
+				whose, reached = "NATS server "+name, strings.Split(addresses, ",")
+			}
+			issued, err = a.FleetMember(name, reached, p)
+			return whose, "nats-" + name, issued, err
+		})
+}
+
+// fleetIssuer has the fleet's CA sign.
+type fleetIssuer struct {
+	credentialFlags
+	CA    string   `name:"ca" noenv:"" placeholder:"FILE" help:"Certificate of the fleet's CA. Default: fleet-ca.pem in --dir."`
+	CAKey string   `name:"ca-key" noenv:"" placeholder:"FILE" help:"Its private key. Default: fleet-ca-key.pem in --dir."`
+	For   Lifetime `default:"365d" placeholder:"TIME" help:"How long it is valid."`
+}
+
+// issue makes n certificates and writes all of them, or none.
+func (c *fleetIssuer) issue(e *env, n int, note string, one func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error)) error {
 	authority := authorityFlags{CA: cmp.Or(c.CA, c.path(fleetCAFile)), CAKey: cmp.Or(c.CAKey, c.path(fleetCAKeyFile))}
 	a, err := authority.read("fleet-ca")
 	if err != nil {
@@ -63,12 +106,12 @@ func (c *certFleetCmd) Run(e *env) error {
 	}
 	var all []made
 	var files []newFile
-	for i, name := range names {
-		issued, err := a.FleetGateway(name, secure.Period{From: time.Now(), For: time.Duration(c.For)})
+	for i := range n {
+		whose, base, issued, err := one(a, i, secure.Period{From: time.Now(), For: time.Duration(c.For)})
 		if err != nil {
 			return exitWith(exitUsage, err)
 		}
-		m, two, err := pair("gateway "+c.Gateways[i]+" of "+c.Cluster, c.path("fleet-"+c.Gateways[i]), issued)
+		m, two, err := pair(whose, c.path(base), issued)
 		if err != nil {
 			return err
 		}
@@ -77,5 +120,5 @@ func (c *certFleetCmd) Run(e *env) error {
 	if err := writeNew(files...); err != nil {
 		return err
 	}
-	return c.told(e, all, "Each gateway gets its two files as fleet.cert and fleet.key, and "+authority.CA+" as fleet.ca.")
+	return c.told(e, all, note)
 }

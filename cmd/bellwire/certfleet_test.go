@@ -26,6 +26,20 @@ func TestFleetCertificates(t *testing.T) {
 	failed(t, exitFailed, "`bellwire cert fleet-ca` makes one", "cert", "fleet", "--dir=elsewhere", "gw-2")
 	failed(t, exitUsage, "the CA only until", "cert", "fleet", "--for=9999d", "gw-2")
 
+	printed = ranIn(t, dir, "cert", "nats", "n1=10.0.0.1,nats.example", "shop")
+	require.Contains(t, printed, "NATS server n1: nats-n1.pem, nats-n1-key.pem (secret), until ")
+	require.Contains(t, printed, "backend shop: nats-shop.pem, nats-shop-key.pem (secret), until ")
+	n1 := certificateIn(t, "nats-n1.pem")
+	require.NoError(t, n1.VerifyHostname("10.0.0.1"))
+	require.NoError(t, n1.VerifyHostname("nats.example"))
+	require.Empty(t, n1.URIs)
+	require.Empty(t, certificateIn(t, "nats-shop.pem").IPAddresses)
+	for _, member := range []string{"n2=", "../n2", "", "=10.0.0.1", "a/b=10.0.0.1"} {
+		failed(t, exitUsage, "want NAME=ADDRESS,ADDRESS for a NATS server, or NAME for a backend", "cert", "nats", member)
+	}
+	failed(t, exitUsage, "is neither a DNS name nor an IP address", "cert", "nats", "n2=10.0.0.1:4222")
+	failed(t, exitFailed, "is there already", "cert", "nats", "n1=10.0.0.1")
+
 	fleet := func(more ...string) (string, error) {
 		s, err := shown(t, nil, append([]string{
 			"--peer-listen=10.0.0.1:7313", "--cluster=north", "--fleet-ca=fleet-ca.pem", "--fleet-cert=fleet-gw-1.pem", "--fleet-key=fleet-gw-1-key.pem",
@@ -55,6 +69,7 @@ func TestFleetCertificates(t *testing.T) {
 		{"--cluster=south", "fleet.cert: fleet-gw-1.pem: it is of the fleet north, and the setting cluster is south"},
 		{"--fleet-ca=ca.pem", "is not one of this fleet's gateways"},
 		{"--fleet-cert=kitchen.pem --fleet-key=kitchen-key.pem", "is not one of this fleet's gateways"},
+		{"--fleet-cert=nats-n1.pem --fleet-key=nats-n1-key.pem", "fleet.cert: nats-n1.pem: its certificate is not that of a gateway"},
 		{"--fleet-ca=nowhere.pem", "fleet.ca: nowhere.pem: "},
 		{"--fleet-cert=empty.pem", "fleet.cert: empty.pem: is empty"},
 		{"--fleet-key=open-key.pem", "fleet.key: open-key.pem: is secret and has the mode 0644"},

@@ -165,12 +165,12 @@ func (e *effective) origin(key string) origin {
 func (e *effective) reload() (*effective, error) { return e.reparse() }
 
 // changes names the settings that differ in next: those that take effect in a running gateway, and those that wait for
-// a restart.
-func (e *effective) changes(next *effective) (live, restart []string) {
+// a restart. proven: the gateway has certificates to prove itself to others with, which others can replace.
+func (e *effective) changes(next *effective, proven bool) (live, restart []string) {
 	for _, row := range settingTable {
 		switch {
 		case reflect.DeepEqual(row.target(&e.Settings), row.target(&next.Settings)):
-		case row.live() && (row.section() != "fleet" || e.Fleet.whole() == next.Fleet.whole()):
+		case row.live() && (row.section() != "fleet" || proven && next.Fleet.whole()):
 			live = append(live, row.key)
 		default:
 			restart = append(restart, row.key)

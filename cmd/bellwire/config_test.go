@@ -322,11 +322,14 @@ func TestFleetFilesAreLive(t *testing.T) {
 	const one, two = "fleet: {ca: a, cert: b, key: c}\n", "fleet: {ca: a, cert: d, key: e}\n"
 	for _, test := range []struct {
 		before, after string
+		proven        bool
 		live, restart []string
 	}{
-		{one, two, []string{"fleet.cert", "fleet.key"}, nil},
-		{"", one, nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
-		{one, "", nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
+		{one, two, true, []string{"fleet.cert", "fleet.key"}, nil},
+		{one, "", true, nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
+		{"", one, true, []string{"fleet.ca", "fleet.cert", "fleet.key"}, nil}, // they were taken out, and have stayed in force
+		{"", one, false, nil, []string{"fleet.ca", "fleet.cert", "fleet.key"}},
+		{one, two, false, nil, []string{"fleet.cert", "fleet.key"}}, // they were put in, and wait
 	} {
 		file := writeFile(t, test.before)
 		before, err := shown(t, nil, "--config", file, "--peer-listen=127.0.0.1:1")
@@ -334,7 +337,7 @@ func TestFleetFilesAreLive(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(test.after), 0o600))
 		after, err := before.reload()
 		require.NoError(t, err)
-		live, restart := before.changes(after)
+		live, restart := before.changes(after, test.proven)
 		require.Equal(t, test.live, live)
 		require.Equal(t, test.restart, restart)
 	}
@@ -352,7 +355,7 @@ func TestReloadReadsTheFileAgain(t *testing.T) {
 	require.Equal(t, 8*time.Second, after.Limits.PendingAge)
 	require.Equal(t, 9, after.Limits.Subscriptions, "a flag wins over the file also at a reload")
 	require.Equal(t, 2, after.Loops, "so does the environment")
-	live, restart := before.changes(after)
+	live, restart := before.changes(after, false)
 	require.Equal(t, []string{"log.level", "limits.pending_age"}, live)
 	require.Equal(t, []string{"name", "limits.frame"}, restart, "a gateway sizes its memory by the frame")
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,22 +90,29 @@ func TestFleetChangesItsCA(t *testing.T) {
 	}
 	require.NotContains(t, g1.errs.String()+g2.errs.String(), "link ended", "a link that is believed stays")
 
-	// The link was made with certificates of the old CA: it is closed, and made anew.
-	files["g1"].put("new", "new")
-	g1.reload(t, renewed)
+	// One that was forgotten: it shows a certificate of the old CA, and believes both.
+	files["g3"].put("old", "old", "new")
+	g3, _, admin3 := gatewayFor(t, nil, files["g3"].flags("--central=tls://"+addresses[0], "--peer="+addresses[1])...)
+	awaitFleet(t, "--admin="+admin3, func(f gateway.FleetStatus) bool { return linkedTo(f) == 2 && f.Central != "away" })
+
+	// Links that were made with certificates of the old CA are closed, and made anew by those that have others.
+	for _, gw := range []struct {
+		*running
+		files fleetFiles
+	}{{g1, files["g1"]}, {g2, files["g2"]}} {
+		gw.files.put("new", "new")
+		gw.reload(t, renewed)
+	}
 	g1.until(t, &g1.errs, "certificate not believed any more")
 	together(admin1)
 	together(admin2)
+	awaitFleet(t, "--admin="+admin3, func(f gateway.FleetStatus) bool { return linkedTo(f) == 0 && f.Central == "away" })
+	g3.until(t, &g3.errs, `"msg":"central is away"`)
 
-	// Whoever believes the new CA alone and dials: the central service shows a certificate of it as well.
-	files["g3"].put("old", "old", "new")
-	stale := files["g3"].flags("--central=tls://"+addresses[0], "--peer="+addresses[1])
-	g3, _, admin3 := gatewayFor(t, nil, stale...)
-	g3.until(t, &g3.errs, "central is not reached")
-	g3.until(t, &g3.errs, `"msg":"peer not linked`)
+	// It is welcome when it has one as well, and believes the new CA alone.
 	files["g3"].put("new", "new")
 	g3.reload(t, renewed)
-	awaitFleet(t, "--admin="+admin3, func(f gateway.FleetStatus) bool { return linkedTo(f) >= 1 && f.Central != "away" })
+	awaitFleet(t, "--admin="+admin3, func(f gateway.FleetStatus) bool { return linkedTo(f) == 2 && f.Central != "away" })
 	g3.signals <- syscall.SIGTERM
 	g3.wait(t, exitDone)
 
@@ -133,4 +141,48 @@ func TestFleetChangesItsCA(t *testing.T) {
 		gw.signals <- syscall.SIGTERM
 		gw.wait(t, exitDone)
 	}
+}
+
+// TestFleetFilesTakenOut: whether a gateway has them at all changes at a restart, and until then it keeps what it has. So it
+// does when something else is wrong with a reload.
+func TestFleetFilesTakenOut(t *testing.T) {
+	root := t.TempDir()
+	for _, ca := range []string{"old", "new"} {
+		ranIn(t, root, "cert", "fleet-ca", "--dir="+ca)
+		ranIn(t, root, "cert", "fleet", "--dir="+ca, "g1")
+	}
+	ranIn(t, root, "cert", "ca", "--dir=devices")
+	ranIn(t, root, "cert", "issue", "--dir=devices", "--gateway", "127.0.0.1")
+	f := fleetFiles{t, root, "g1"}
+	f.put("old", "old")
+	addresses, err := freeAddresses(2)
+	require.NoError(t, err)
+	devices := filepath.Join(root, "devices")
+	fleet := "fleet: {ca: " + f.path("ca.pem") + ", cert: " + f.path("cert.pem") + ", key: " + f.path("key.pem") + "}\n"
+	secured := "listen_tls: " + addresses[0] + "\ntls: {certificate: " + devices + "/gateway.pem, key: " + devices + "/gateway-key.pem}\n"
+	file := writeFile(t, fleet+secured)
+	gw, _, _ := gatewayFor(t, nil, "--config="+file, "--peer-listen="+addresses[1])
+	shows := func() string {
+		t.Helper()
+		conn, err := tls.Dial("tcp", addresses[1], &tls.Config{InsecureSkipVerify: true})
+		require.NoError(t, err)
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Issuer.CommonName
+	}
+	old := shows()
+	require.NoError(t, os.WriteFile(file, []byte(secured), 0o600))
+	gw.reload(t, `"msg":"these settings change at a restart","settings":"fleet.ca fleet.cert fleet.key"`)
+	require.Equal(t, old, shows())
+
+	// listen_tls stays open until a restart, and needs a certificate: that is found out after the new files were taken.
+	f.put("new", "new")
+	require.NoError(t, os.WriteFile(file, []byte(fleet), 0o600))
+	gw.reload(t, "the old ones stay")
+	require.Equal(t, old, shows())
+	require.NoError(t, os.WriteFile(file, []byte(fleet+secured), 0o600))
+	gw.reload(t, "read the settings again")
+	require.NotEqual(t, old, shows())
+	gw.until(t, &gw.errs, `"msg":"shows other gateways a new certificate","serial":"[0-9a-f]+","until":"`)
+	gw.signals <- syscall.SIGTERM
+	gw.wait(t, exitDone)
 }

@@ -219,7 +219,7 @@ func (v *service) reloadGateway(s Settings) error {
 	}
 	v.ruling.Lock()
 	defer v.ruling.Unlock()
-	undo, err := v.renew(s, proof)
+	done, undo, err := v.renew(s, proof)
 	if err != nil {
 		return err
 	}
@@ -227,21 +227,42 @@ func (v *service) reloadGateway(s Settings) error {
 		undo()
 		return err
 	}
+	done()
 	v.last = cfg
 	v.trust.Store(cfg.Trust)
 	return nil
 }
 
-// renew has the gateway prove itself to others with what was read now. Whether it does at all changes at a restart.
-func (v *service) renew(s Settings, next *secure.Fleet) (undo func(), err error) {
+// renew has the gateway prove itself to others with what was read now. Whether it does at all changes at a restart. done is
+// called when all else was taken over, and undo if it was not.
+func (v *service) renew(s Settings, next *secure.Fleet) (done, undo func(), err error) {
 	if v.proof == nil || next == nil {
-		return func() {}, nil
+		return func() {}, func() {}, nil
 	}
-	before, err := v.proof.Renew(next)
+	less, before := !next.Believes(v.proof), v.proof.Certificate()
+	undo, err = v.proof.Renew(next)
 	if err != nil {
-		return nil, fmt.Errorf("config: %w", inFile("fleet.cert", s.Fleet.Cert, err))
+		return nil, nil, fmt.Errorf("config: %w", inFile("fleet.cert", s.Fleet.Cert, err))
 	}
-	return func() { _, _ = v.proof.Renew(before) }, nil // it is the same gateway's
+	return func() {
+		if now := next.Certificate(); !now.Equal(before) {
+			v.log.Info("shows other gateways a new certificate", "serial", now.SerialNumber.Text(16), "until", now.NotAfter)
+		}
+		if less {
+			v.recheck()
+		}
+	}, undo, nil
+}
+
+// recheck has the other gateways prove themselves again, as not all that were believed are any more.
+func (v *service) recheck() {
+	v.gateway.RecheckLinks()
+	if v.central == nil {
+		return
+	}
+	if err := v.central.Recheck(); err != nil {
+		v.log.Warn("who is connected to the central service stays, believed or not", "error", err)
+	}
 }
 
 // requestReload is reload for other goroutines.
@@ -272,7 +293,7 @@ func (v *service) reload() error {
 		return err
 	}
 	v.level.Set(slog.Level(next.Log.Level))
-	live, restart := v.settings.changes(next)
+	live, restart := v.settings.changes(next, v.proof != nil)
 	v.settings = next
 	v.log.Info("read the settings again, and the files that they name", "changed", strings.Join(live, " "))
 	if len(restart) > 0 {

@@ -229,7 +229,7 @@ func (c *Central) judge(r *roster, now time.Duration) {
 	f.list, f.held, f.alarm = list, held, r.alarm
 	f.mu.Unlock()
 	if rung {
-		c.log.Error("many gateways have vanished from central at once: they are kept on the list until they are known to be gone", "held", held, "gateways", len(list))
+		c.log.Warn("many gateways have vanished from central at once: they are kept on the list until they are known to be gone", "held", held, "gateways", len(list))
 	}
 	if !same && c.cfg.OnGateways != nil {
 		c.cfg.OnGateways(list, held)

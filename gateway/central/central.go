@@ -208,6 +208,26 @@ func (c *Central) options() []nats.Option {
 	return opts
 }
 
+// Recheck has everybody prove himself again, by what Config.TLS believes now: the
+// embedded server closes the connections of its port, and a connection to URLs is made
+// anew. They are back within a second or two; meanwhile the service is away for them. Call
+// it when something is not believed any more: new connections need no call.
+func (c *Central) Recheck() error {
+	if c.server != nil {
+		return c.server.recheck()
+	}
+	c.mu.Lock()
+	l := c.conn
+	c.mu.Unlock()
+	if l == nil || c.cfg.TLS == nil {
+		return nil
+	}
+	if err := l.nc.ForceReconnect(); err != nil {
+		return fmt.Errorf("central: %w", err)
+	}
+	return nil
+}
+
 // trouble is an error that the client has nobody else to tell.
 func (c *Central) trouble(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrSlowConsumer) && sub != nil && sub.Queue == c.group {
@@ -236,7 +256,11 @@ func (c *Central) up(nc *nats.Conn) {
 	c.wake()
 	c.mu.Unlock()
 	c.out.open()
-	c.log.Info("central is there", "server", nc.ConnectedUrlRedacted(), "cluster", nc.ConnectedClusterName())
+	server := "embedded"
+	if c.server == nil {
+		server = nc.ConnectedUrlRedacted()
+	}
+	c.log.Info("central is there", "server", server, "cluster", nc.ConnectedClusterName())
 	c.reached()
 	if c.cfg.Away != nil {
 		c.cfg.Away(false)

@@ -51,6 +51,26 @@ func (e *embedded) InProcessConn() (net.Conn, error) {
 	return srv.InProcessConn()
 }
 
+// recheck closes the connections of the port: who is still believed connects again.
+func (e *embedded) recheck() error {
+	e.mu.Lock()
+	srv := e.srv
+	e.mu.Unlock()
+	if srv == nil || e.cfg.Embedded.Listen == "" || e.cfg.TLS == nil {
+		return nil
+	}
+	all, err := srv.Connz(&server.ConnzOptions{Limit: 1 << 16})
+	if err != nil {
+		return fmt.Errorf("central: %w", err)
+	}
+	for _, c := range all.Conns {
+		if c.TLSVersion != "" { // else it is in this process
+			_ = srv.DisconnectClientByID(c.Cid) // its error is that it has gone by itself
+		}
+	}
+	return nil
+}
+
 // addr is where the fleet connects; nil: nowhere.
 func (e *embedded) addr() net.Addr {
 	e.mu.Lock()

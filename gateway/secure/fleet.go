@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -26,8 +27,23 @@ func (a *Authority) FleetGateway(name *url.URL, p Period) (Pair, error) {
 	}, p)
 }
 
-// fleetUsages are what a gateway's certificate is for: it dials others, and they
-// dial it.
+// FleetMember makes a certificate for what belongs to the central service of a fleet
+// and is no gateway: a NATS server, with the DNS names and IP addresses at which it is
+// reached, or a backend, without any. name is for people. No gateway takes it for
+// another gateway, since it does not name one.
+func (a *Authority) FleetMember(name string, reached []string, p Period) (Pair, error) {
+	template := &x509.Certificate{
+		Subject: pkix.Name{CommonName: commonName(name)}, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: fleetUsages,
+	}
+	if err := reachedAt(template, reached); err != nil {
+		return Pair{}, err
+	}
+	return a.issue(template, p)
+}
+
+// fleetUsages are what a certificate of the fleet is for: who has it dials others,
+// and they dial it.
 var fleetUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 
 // Fleet is how a gateway proves itself to the others of its fleet, and whom it
@@ -45,8 +61,10 @@ type Fleet struct {
 
 // fleetProof is what a Fleet is made of at a time. It does not change.
 type fleetProof struct {
-	own   tls.Certificate
-	roots *x509.CertPool
+	own     tls.Certificate
+	chain   []*x509.Certificate // of own
+	issuers []*x509.Certificate
+	roots   *x509.CertPool // of issuers
 }
 
 // NewFleet makes a Fleet of the contents of PEM files: the certificate of the
@@ -84,25 +102,33 @@ func NewFleet(ca, cert, key []byte) (*Fleet, error) {
 		}
 	}
 	f := new(Fleet)
-	f.proof.Store(&fleetProof{own, roots})
+	f.proof.Store(&fleetProof{own: own, chain: chain, issuers: issuers, roots: roots})
 	return f, nil
 }
 
 // Certificate is this gateway's own.
 func (f *Fleet) Certificate() *x509.Certificate { return f.proof.Load().own.Leaf }
 
-// Renew has f prove itself and believe as next does, at all handshakes from now on.
-// Connections that stand are not looked at. It returns what f was before. The
-// certificate of another gateway is an error, and changes nothing.
-func (f *Fleet) Renew(next *Fleet) (before *Fleet, err error) {
-	proof, was := next.proof.Load(), f.proof.Load()
+// Renew has f prove itself and believe as next does, at all handshakes from now on;
+// undo makes that as if it had not been. Connections that stand are not looked at. The
+// certificate of another gateway is an error, and so is one that is not valid now where
+// the one before is; then nothing changes.
+func (f *Fleet) Renew(next *Fleet) (undo func(), err error) {
+	proof, was, now := next.proof.Load(), f.proof.Load(), time.Now()
 	if have, want := fmt.Sprint(proof.own.Leaf.URIs), fmt.Sprint(was.own.Leaf.URIs); have != want {
 		return nil, fmt.Errorf("the certificate is that of %s, and until a restart this gateway is %s", have, want)
 	}
-	before = new(Fleet)
-	before.proof.Store(was)
+	if err := proof.valid(now); err != nil && was.valid(now) == nil {
+		return nil, fmt.Errorf("the certificate, in the place of one that is valid: %w", err)
+	}
 	f.proof.Store(proof)
-	return before, nil
+	return func() { f.proof.Store(was) }, nil
+}
+
+// Believes reports whether f believes every CA that other does.
+func (f *Fleet) Believes(other *Fleet) bool {
+	mine := f.proof.Load().issuers
+	return !slices.ContainsFunc(other.proof.Load().issuers, func(c *x509.Certificate) bool { return !slices.ContainsFunc(mine, c.Equal) })
 }
 
 // TLS is the configuration for both ends of links between gateways. It follows Renew.
@@ -123,6 +149,9 @@ func (p *fleetProof) config() *tls.Config {
 		SessionTicketsDisabled: true, // a link lives for days, and each one proves itself
 	}
 }
+
+// valid says what is wrong with the own certificate at a time.
+func (p *fleetProof) valid(at time.Time) error { return verifyFleet(p.roots, p.chain, at) }
 
 func (p *fleetProof) verify(s tls.ConnectionState) error {
 	return verifyFleet(p.roots, s.PeerCertificates, time.Now())

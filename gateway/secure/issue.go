@@ -123,17 +123,25 @@ func (a *Authority) Gateway(names []string, p Period) (Pair, error) {
 		Subject: pkix.Name{CommonName: commonName(names[0])}, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
+	if err := reachedAt(template, names); err != nil {
+		return Pair{}, err
+	}
+	return a.issue(template, p)
+}
+
+// reachedAt adds the DNS names and IP addresses of a server.
+func reachedAt(template *x509.Certificate, names []string) error {
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 			continue
 		}
 		if err := checkDNSName(name); err != nil {
-			return Pair{}, err
+			return err
 		}
 		template.DNSNames = append(template.DNSNames, strings.ToLower(name))
 	}
-	return a.issue(template, p)
+	return nil
 }
 
 // checkDNSName checks what TLS clients compare with; *. may stand for the first label.
