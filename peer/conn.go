@@ -98,12 +98,23 @@ func (m *Mesh) note(l *link, cause *CloseError) {
 // noteStranger says that somebody was not let in, one a minute where it is seen: all are counted. Why one that was dialled
 // is no link says tellFailed.
 func (m *Mesh) noteStranger(e endpoint, cause *CloseError) {
-	if !e.dialled && !cause.quiet() && !cause.Theirs {
-		m.strangers.Do(func() {
-			m.log.Warn("a stranger was refused where gateways link; more within the minute are only counted", "address", e.address, "why", cause.Error())
-		})
+	if !e.dialled && !cause.quiet() && !cause.Theirs && m.tellsStranger() {
+		m.log.Warn("a stranger was refused where gateways link; more within the minute are only counted", "address", e.address, "why", cause.Error())
+		return
 	}
 	m.log.Debug("peer not linked", "address", e.address, "why", cause.Error())
+}
+
+// tellsStranger reports, once a minute, that the log may have one.
+func (m *Mesh) tellsStranger() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	if m.told != 0 && now-m.told < time.Minute {
+		return false
+	}
+	m.told = now
+	return true
 }
 
 // prove has TLS shake hands and takes the name from the certificate.

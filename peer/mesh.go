@@ -11,8 +11,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 const (
@@ -25,19 +23,18 @@ var ErrClosed = errors.New("peer: the mesh is closed")
 
 // Mesh links this gateway with the others of its fleet. All methods are safe for concurrent use.
 type Mesh struct {
-	cfg       Config
-	core      *core
-	log       *slog.Logger
-	begun     time.Time
-	ctx       context.Context
-	end       context.CancelFunc
-	ready     chan struct{}
-	bound     sync.Once
-	kicks     chan struct{}
-	late      *time.Timer    // for the log's overdue
-	strangers rate.Sometimes // in the program's log
-	ended     chan struct{}  // closed when every goroutine is gone
-	tasks     sync.WaitGroup
+	cfg   Config
+	core  *core
+	log   *slog.Logger
+	begun time.Time
+	ctx   context.Context
+	end   context.CancelFunc
+	ready chan struct{}
+	bound sync.Once
+	kicks chan struct{}
+	late  *time.Timer   // for the log's overdue
+	ended chan struct{} // closed when every goroutine is gone
+	tasks sync.WaitGroup
 
 	mu       sync.Mutex
 	serving  bool
@@ -48,7 +45,8 @@ type Mesh struct {
 	waiting  []*conn // accepted and not linked, oldest first
 	dialers  map[string]*dialer
 	found    map[string]string
-	crowded  uint64 // strangers that were closed for others
+	crowded  uint64        // strangers that were closed for others
+	told     time.Duration // when the log said last that one was refused; 0: never
 }
 
 // New checks the configuration; it opens nothing.
@@ -58,8 +56,7 @@ func New(cfg Config) (*Mesh, error) {
 	}
 	m := &Mesh{
 		cfg: cfg, log: cfg.Logger, begun: time.Now(), ready: make(chan struct{}), ended: make(chan struct{}),
-		strangers: rate.Sometimes{Interval: time.Minute},
-		kicks:     make(chan struct{}, 1), conns: make(map[*conn]struct{}), dialers: make(map[string]*dialer),
+		kicks: make(chan struct{}, 1), conns: make(map[*conn]struct{}), dialers: make(map[string]*dialer),
 	}
 	m.ctx, m.end = context.WithCancel(context.Background())
 	m.core = newCore(m.ctx, cfg, m.now)
