@@ -475,6 +475,46 @@ func TestToldAhead(t *testing.T) {
 	require.Equal(t, "miss 10-11", b.host.saw(o.life)[3])
 }
 
+// TestSuspended has all questions wait when their link goes: in their order, before those that waited already, and an answer
+// that comes late is none.
+func TestSuspended(t *testing.T) {
+	w, _, _, c := pair(t, nil)
+	o, l := c.ends[1].link.origin, c.ends[1].link
+	var tops topsWriter
+	for i := range maxFetches + 2 {
+		tops.add("acme", fmt.Sprintf("broadcast/%d", i), 10)
+	}
+	tops.close()
+	_, body, _, err := nextFrame(tops.frames[0], maxFrame)
+	require.NoError(t, err)
+	require.NoError(t, o.tops(l.ctx, w.now, body))
+	require.Len(t, o.holes.asked, maxFetches)
+	require.Equal(t, 2, o.holes.wanted.Len())
+	first := o.question(o.holes.asked[0])
+	o.mu.Lock()
+	o.suspend()
+	o.mu.Unlock()
+	require.Empty(t, o.holes.asked)
+	i := 0
+	for e := o.holes.wanted.Front(); e != nil; e = e.Next() {
+		require.Equal(t, fmt.Sprintf("broadcast/%d", i), string(e.Value.(*hole).stream.topic))
+		i++
+	}
+	require.Equal(t, maxFetches+2, i)
+	require.NoError(t, o.fetched(l.ctx, w.now, first, nil, false))
+	require.EqualValues(t, 1, o.member.tally.unasked.Load())
+	require.Equal(t, maxFetches+2, o.holes.wanted.Len())
+}
+
+// TestDisbelievedMeanwhile has what is believed change between a handshake and the link.
+func TestDisbelievedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	a := w.add("a", newHost(t, 1), nil)
+	l := a.core.open(w.now, endpoint{believed: func() error { return errors.New("it was lost in a taxi") }}, func() {})
+	require.Equal(t, closed, l.at())
+	require.Equal(t, Disbelieved, l.cause().Why)
+}
+
 // TestAskedAgain has a link go that a question was under way on: it is asked again on the next one.
 func TestAskedAgain(t *testing.T) {
 	w, a, b, c := pair(t, func(c *Config) { c.Retain = 1000 })

@@ -22,12 +22,19 @@ const (
 // dialer keeps this gateway linked to what is at one address.
 type dialer struct {
 	address string
-	name    string                 // of the gateway there; found out if discovery did not say. Of its own goroutine
-	key     string                 // that name as discovery said it, or empty
-	reached atomic.Pointer[string] // the name of who was linked there last; nil: nobody
+	key     string                 // the name of the gateway there as discovery said it, or empty
+	reached atomic.Pointer[string] // else that of who was linked there last; nil: nobody
 	tried   atomic.Bool            // there is a link, or there was a reason why not
 	failed  atomic.Pointer[string] // why it is not linked, as it was logged last; nil: it is, or was not tried
 	stop    context.CancelFunc
+}
+
+// name is that of the gateway there; empty: nobody knows.
+func (d *dialer) name() string {
+	if reached := d.reached.Load(); d.key == "" && reached != nil {
+		return *reached
+	}
+	return d.key
 }
 
 // SetFilters takes another hash of broadcast filters: it is told on new links. What peers have told stays, until they are
@@ -62,7 +69,7 @@ func (m *Mesh) dialLocked() {
 			m.log.Warn("peer left out", "peer", name, "why", err)
 			continue
 		}
-		wanted["name "+name+" "+address] = &dialer{address: address, name: name, key: name}
+		wanted["name "+name+" "+address] = &dialer{address: address, key: name}
 	}
 	for key, d := range m.dialers {
 		if wanted[key] == nil {
@@ -91,7 +98,7 @@ func (m *Mesh) stopDialersLocked() {
 func (m *Mesh) keepDialling(ctx context.Context, d *dialer) {
 	pause := time.Duration(0)
 	for ctx.Err() == nil {
-		if d.name != "" && m.core.linked(d.name) {
+		if name := d.name(); name != "" && m.core.linked(name) {
 			pause = firstPause
 			d.failed.Store(nil)
 			m.rest(ctx, whileLinked)
@@ -99,7 +106,7 @@ func (m *Mesh) keepDialling(ctx context.Context, d *dialer) {
 		}
 		if pause > 0 {
 			m.rest(ctx, pause/2+rand.N(pause))
-			if d.name != "" && m.core.linked(d.name) {
+			if name := d.name(); name != "" && m.core.linked(name) {
 				continue
 			}
 		}
@@ -158,8 +165,7 @@ func (m *Mesh) dial(ctx context.Context, d *dialer) (why Why, linked bool) {
 		return cause.Why, false
 	}
 	if d.key == "" {
-		name := c.link.hello.name
-		d.name = name
+		name := c.link.hello.name // a copy, so that the link may go
 		d.reached.Store(&name)
 	}
 	return cause.Why, c.link.member != nil
@@ -170,7 +176,7 @@ func (m *Mesh) tellFailed(d *dialer, why string) {
 	if was := d.failed.Swap(&why); was != nil && *was == why || m.ctx.Err() != nil {
 		return
 	}
-	m.log.Warn("peer not linked; it is tried again", "peer", d.name, "address", d.address, "why", why)
+	m.log.Warn("peer not linked; it is tried again", "peer", d.name(), "address", d.address, "why", why)
 }
 
 // add takes a connection in; false if the mesh takes none any more.

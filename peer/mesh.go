@@ -208,10 +208,7 @@ func (m *Mesh) Links() []LinkState {
 	list := m.core.states(m.now())
 	m.mu.Lock()
 	for _, d := range m.dialers {
-		name := d.key
-		if reached := d.reached.Load(); reached != nil {
-			name = *reached
-		}
+		name := d.name()
 		linked := func(l LinkState) bool { return l.Address == d.address || l.Name == name }
 		if why := d.failed.Load(); why != nil && !slices.ContainsFunc(list, linked) {
 			list = append(list, LinkState{Name: d.key, Address: d.address, State: "connecting", LastError: *why})

@@ -284,6 +284,16 @@ func TestReachedFromThere(t *testing.T) {
 		near, far := z.Links(), b.Links()
 		return len(near) == 1 && near[0].State == "linked" && len(far) == 1 && far[0].State == "linked"
 	})
+	require.NoError(t, b.Close())
+	eventually(t, "it is tried in vain again", func() bool {
+		z.mu.Lock()
+		defer z.mu.Unlock()
+		for _, d := range z.dialers {
+			return d.failed.Load() != nil
+		}
+		return false
+	})
+	require.Len(t, z.Links(), 1, "it is listed as one that was linked")
 }
 
 // TestOwnCheck has the dialling end look at the chain, and then ask the check that its configuration has.
@@ -346,6 +356,21 @@ func (l lines) Write(b []byte) (int, error) {
 	default:
 	}
 	return len(b), nil
+}
+
+// TestStrangersAreLogged: the first of a minute where it is seen, the others where they are looked for.
+func TestStrangersAreLogged(t *testing.T) {
+	log := make(lines, 100)
+	m := start(t, newHost(t, 1), "a", func(c *Config) { c.Logger = slog.New(slog.NewTextHandler(log, nil)) })
+	const n = 3
+	for range n {
+		_, err := raw(t, m).Write([]byte{byte(typeHello), 1, 0xFF})
+		require.NoError(t, err)
+	}
+	eventually(t, "all are counted", func() bool { return m.Totals().Refused[Broken] == n })
+	require.NoError(t, m.Close())
+	require.Len(t, log, 1)
+	require.Contains(t, <-log, `level=WARN msg="a stranger was refused where gateways link; more within the minute are only counted" address=127.0.0.1:`)
 }
 
 // TestRecheck has what is believed change while links stand: those that are not believed any more are closed, and the

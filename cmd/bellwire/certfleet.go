@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -48,19 +47,17 @@ type certFleetCmd struct {
 
 // Run makes the certificates.
 func (c *certFleetCmd) Run(e *env) error {
-	names := make([]*url.URL, len(c.Gateways))
+	orders := make([]fleetOrder, len(c.Gateways))
 	for i, gateway := range c.Gateways {
 		name, err := peer.CertificateName(c.Cluster, gateway)
 		if err != nil {
 			return exitWith(exitUsage, err)
 		}
-		names[i] = name
+		orders[i] = fleetOrder{"gateway " + gateway + " of " + c.Cluster, "fleet-" + gateway, func(a *secure.Authority, p secure.Period) (secure.Pair, error) {
+			return a.FleetGateway(name, p)
+		}}
 	}
-	return c.issue(e, len(names), "Each gateway gets its two files as fleet.cert and fleet.key, and the CA's certificate as fleet.ca.",
-		func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error) {
-			issued, err = a.FleetGateway(names[i], p)
-			return "gateway " + c.Gateways[i] + " of " + c.Cluster, "fleet-" + c.Gateways[i], issued, err
-		})
+	return c.issue(e, orders, "Each gateway gets its two files as fleet.cert and fleet.key, and the CA's certificate as fleet.ca.")
 }
 
 type certNATSCmd struct {
@@ -70,23 +67,27 @@ type certNATSCmd struct {
 
 // Run makes the certificates.
 func (c *certNATSCmd) Run(e *env) error {
-	for _, member := range c.Members {
+	orders := make([]fleetOrder, len(c.Members))
+	for i, member := range c.Members {
 		name, addresses, server := strings.Cut(member, "=")
 		if !filepath.IsLocal(name) || filepath.Base(name) != name || server && addresses == "" {
 			return exitWith(exitUsage, fmt.Errorf("%q: want NAME=ADDRESS,ADDRESS for a NATS server, or NAME for a backend", member))
 		}
+		whose, reached := "backend "+name, []string(nil)
+		if server {
+			whose, reached = "NATS server "+name, strings.Split(addresses, ",")
+		}
+		orders[i] = fleetOrder{whose, "nats-" + name, func(a *secure.Authority, p secure.Period) (secure.Pair, error) {
+			return a.FleetMember(name, reached, p)
+		}}
 	}
-	return c.issue(e, len(c.Members), "A NATS server gets its two files for its clients and for its routes, with the CA's certificate, and verifies both; a backend shows its own and believes the CA.",
-		func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error) {
-			name, addresses, server := strings.Cut(c.Members[i], "=")
-			whose = "backend " + name
-			var reached []string
-			if server {
-				whose, reached = "NATS server "+name, strings.Split(addresses, ",")
-			}
-			issued, err = a.FleetMember(name, reached, p)
-			return whose, "nats-" + name, issued, err
-		})
+	return c.issue(e, orders, "A NATS server gets its two files for its clients and for its routes, with the CA's certificate, and verifies both; a backend shows its own and believes the CA.")
+}
+
+// fleetOrder is a certificate to be made of the fleet's CA, for the files base.pem and base-key.pem.
+type fleetOrder struct {
+	whose, base string
+	issue       func(*secure.Authority, secure.Period) (secure.Pair, error)
 }
 
 // fleetIssuer has the fleet's CA sign.
@@ -97,8 +98,8 @@ type fleetIssuer struct {
 	For   Lifetime `default:"365d" placeholder:"TIME" help:"How long it is valid."`
 }
 
-// issue makes n certificates and writes all of them, or none.
-func (c *fleetIssuer) issue(e *env, n int, note string, one func(a *secure.Authority, i int, p secure.Period) (whose, base string, issued secure.Pair, err error)) error {
+// issue makes all certificates and writes them, or none.
+func (c *fleetIssuer) issue(e *env, orders []fleetOrder, note string) error {
 	authority := authorityFlags{CA: cmp.Or(c.CA, c.path(fleetCAFile)), CAKey: cmp.Or(c.CAKey, c.path(fleetCAKeyFile))}
 	a, err := authority.read("fleet-ca")
 	if err != nil {
@@ -106,12 +107,12 @@ func (c *fleetIssuer) issue(e *env, n int, note string, one func(a *secure.Autho
 	}
 	var all []made
 	var files []newFile
-	for i := range n {
-		whose, base, issued, err := one(a, i, secure.Period{From: time.Now(), For: time.Duration(c.For)})
+	for _, order := range orders {
+		issued, err := order.issue(a, secure.Period{From: time.Now(), For: time.Duration(c.For)})
 		if err != nil {
 			return exitWith(exitUsage, err)
 		}
-		m, two, err := pair(whose, c.path(base), issued)
+		m, two, err := pair(order.whose, c.path(order.base), issued)
 		if err != nil {
 			return err
 		}

@@ -217,41 +217,35 @@ func (v *service) reloadGateway(s Settings) error {
 	if err != nil {
 		return err
 	}
+	renews := v.proof != nil && proof != nil // else that changes at a restart
+	if renews {
+		if err := v.proof.Check(proof); err != nil {
+			return fmt.Errorf("config: %w", inFile("fleet.cert", s.Fleet.Cert, err))
+		}
+	}
 	v.ruling.Lock()
 	defer v.ruling.Unlock()
-	done, undo, err := v.renew(s, proof)
-	if err != nil {
-		return err
-	}
 	if err := v.gateway.Reload(v.fleet.over(cfg)); err != nil {
-		undo()
 		return err
 	}
-	done()
+	if renews {
+		v.renew(proof)
+	}
 	v.last = cfg
 	v.trust.Store(cfg.Trust)
 	return nil
 }
 
-// renew has the gateway prove itself to others with what was read now. Whether it does at all changes at a restart. done is
-// called when all else was taken over, and undo if it was not.
-func (v *service) renew(s Settings, next *secure.Fleet) (done, undo func(), err error) {
-	if v.proof == nil || next == nil {
-		return func() {}, func() {}, nil
+// renew has the gateway prove itself to others with what was read now.
+func (v *service) renew(next *secure.Fleet) {
+	less := !next.Believes(v.proof)
+	if now := next.Certificate(); !now.Equal(v.proof.Certificate()) {
+		v.log.Info("shows other gateways a new certificate", "serial", now.SerialNumber.Text(16), "until", now.NotAfter)
 	}
-	less, before := !next.Believes(v.proof), v.proof.Certificate()
-	undo, err = v.proof.Renew(next)
-	if err != nil {
-		return nil, nil, fmt.Errorf("config: %w", inFile("fleet.cert", s.Fleet.Cert, err))
+	v.proof.Renew(next)
+	if less {
+		v.recheck()
 	}
-	return func() {
-		if now := next.Certificate(); !now.Equal(before) {
-			v.log.Info("shows other gateways a new certificate", "serial", now.SerialNumber.Text(16), "until", now.NotAfter)
-		}
-		if less {
-			v.recheck()
-		}
-	}, undo, nil
 }
 
 // recheck has the other gateways prove themselves again, as not all that were believed are any more.

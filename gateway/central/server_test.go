@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -175,6 +176,26 @@ func TestMutualTLS(t *testing.T) {
 		require.Fail(t, "a server of another fleet was believed")
 	default:
 	}
+}
+
+// Recheck has who is connected prove himself again: the port closes its connections, who dialled dials again, and all are
+// back.
+func TestRecheck(t *testing.T) {
+	ca := newCA(t)
+	a, _, url := offered(t, Config{Name: "a", TLS: ca.issue(t, "127.0.0.1")})
+	b, got := start(t, Config{Name: "b", URLs: []string{url}, TLS: ca.issue(t, "b")})
+	_, err := b.Subscribe("acme", "a")
+	require.NoError(t, err)
+	settle(t, b, got, "acme", "a")
+	for i, c := range []*Central{a, b} {
+		require.NoError(t, c.Recheck())
+		eventually(t, func() bool {
+			got.mu.Lock()
+			defer got.mu.Unlock()
+			return slices.Equal(got.away, slices.Concat([]bool{false}, slices.Repeat([]bool{true, false}, i+1)))
+		}, "it is back")
+	}
+	require.True(t, a.Connected(), "what is in the process stays")
 }
 
 type authority struct {

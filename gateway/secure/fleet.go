@@ -109,21 +109,22 @@ func NewFleet(ca, cert, key []byte) (*Fleet, error) {
 // Certificate is this gateway's own.
 func (f *Fleet) Certificate() *x509.Certificate { return f.proof.Load().own.Leaf }
 
-// Renew has f prove itself and believe as next does, at all handshakes from now on;
-// undo makes that as if it had not been. Connections that stand are not looked at. The
-// certificate of another gateway is an error, and so is one that is not valid now where
-// the one before is; then nothing changes.
-func (f *Fleet) Renew(next *Fleet) (undo func(), err error) {
+// Check says why next may not take f's place: it is the certificate of another
+// gateway, or one that is not valid now where that of f is.
+func (f *Fleet) Check(next *Fleet) error {
 	proof, was, now := next.proof.Load(), f.proof.Load(), time.Now()
 	if have, want := fmt.Sprint(proof.own.Leaf.URIs), fmt.Sprint(was.own.Leaf.URIs); have != want {
-		return nil, fmt.Errorf("the certificate is that of %s, and until a restart this gateway is %s", have, want)
+		return fmt.Errorf("the certificate is that of %s, and until a restart this gateway is %s", have, want)
 	}
 	if err := proof.valid(now); err != nil && was.valid(now) == nil {
-		return nil, fmt.Errorf("the certificate, in the place of one that is valid: %w", err)
+		return fmt.Errorf("the certificate, in the place of one that is valid: %w", err)
 	}
-	f.proof.Store(proof)
-	return func() { f.proof.Store(was) }, nil
+	return nil
 }
+
+// Renew has f prove itself and believe as next does, at all handshakes from now on.
+// Connections that stand are not looked at, and Check is the caller's.
+func (f *Fleet) Renew(next *Fleet) { f.proof.Store(next.proof.Load()) }
 
 // Believes reports whether f believes every CA that other does.
 func (f *Fleet) Believes(other *Fleet) bool {

@@ -155,15 +155,17 @@ func TestFleetRenewed(t *testing.T) {
 			require.NoError(t, listening, step)
 		}
 	}
+	renew := func(f, next *Fleet) {
+		require.NoError(t, f.Check(next))
+		f.Renew(next)
+	}
 	link("before")
 	for i, f := range gateways {
-		_, err := f.Renew(made(both, old, string(rune('a'+i))))
-		require.NoError(t, err)
+		renew(f, made(both, old, string(rune('a'+i))))
 		link("believes both")
 	}
 	for i, f := range gateways {
-		_, err := f.Renew(made(both, next, string(rune('a'+i))))
-		require.NoError(t, err)
+		renew(f, made(both, next, string(rune('a'+i))))
 		link("of the new CA")
 	}
 	stale := made(both, old, "c").TLS()
@@ -174,26 +176,22 @@ func TestFleetRenewed(t *testing.T) {
 	alone := made(nextCA.Certificate, next, "a")
 	require.False(t, alone.Believes(gateways[0]))
 	require.True(t, gateways[0].Believes(alone))
-	undo, err := gateways[0].Renew(alone)
-	require.NoError(t, err)
+	renew(gateways[0], alone)
 	link("without the old CA")
 	_, listening = linked(t, stale, config[0])
 	require.Error(t, listening)
 	dialing, _ = linked(t, config[0], stale)
 	require.Error(t, dialing)
 
-	_, err = gateways[0].Renew(made(nextCA.Certificate, next, "b"))
-	require.EqualError(t, err, "the certificate is that of [bellwire://north/gateway/b], and until a restart this gateway is [bellwire://north/gateway/a]")
+	require.EqualError(t, gateways[0].Check(made(nextCA.Certificate, next, "b")), "the certificate is that of [bellwire://north/gateway/b], and until a restart this gateway is [bellwire://north/gateway/a]")
 	pair, err := next.FleetGateway(fleetName(t, "bellwire://north/gateway/a"), hourFrom(time.Now().Add(-2*time.Hour)))
 	require.NoError(t, err)
 	expired, err := NewFleet(nextCA.Certificate, pair.Certificate, pair.Key)
 	require.NoError(t, err)
-	_, err = gateways[0].Renew(expired)
-	require.ErrorContains(t, err, "the certificate, in the place of one that is valid: ")
+	require.ErrorContains(t, gateways[0].Check(expired), "the certificate, in the place of one that is valid: ")
 	link("it has stayed")
-	_, err = expired.Renew(expired)
-	require.NoError(t, err, "there is nothing to lose")
-	undo()
+	require.NoError(t, expired.Check(expired), "there is nothing to lose")
+	renew(gateways[0], made(both, next, "a"))
 	_, listening = linked(t, stale, config[0])
 	require.NoError(t, listening, "it is as before")
 }
